@@ -18,28 +18,26 @@ sys.path[:0] = [str(ROOT / ".import"), str(ROOT / "docs")]
 
 from reference import GENERATED  # noqa: E402
 
+from weldcache.evaluate.report.style import colours  # noqa: E402
+
 # A link to another page in an item of docs/index.md, under the heading that the menu shows above it.
 _HEADING = re.compile(r"^## (.+)$")
 _PAGE = re.compile(r"^- \[([^\]]+)\]\(([^)]+)\.md\)")
 
-# What Furo calls the colours of reports: evaluate/report/report.css has them, the light ones first.
+# What Furo calls what the style sheet of reports has. Its readers choose light or dark: it is told the colours of both.
 _CALLED = {
-    "color-background-primary": "card",
-    "color-background-secondary": "paper",
-    "color-foreground-primary": "ink",
-    "color-foreground-secondary": "soft",
-    "color-background-border": "line",
-    "color-brand-primary": "accent",
-    "color-brand-content": "accent",
+    "font-stack": "var(--sans)",
+    "color-background-primary": "var(--card)",
+    "color-background-secondary": "var(--paper)",
+    "color-background-hover": "var(--hover)",
+    "color-background-border": "var(--line)",
+    "color-foreground-primary": "var(--ink)",
+    "color-foreground-secondary": "var(--soft)",
+    "color-foreground-muted": "var(--soft)",
+    "color-brand-primary": "var(--accent)",
+    "color-brand-content": "var(--accent)",
+    "color-brand-visited": "var(--accent)",
 }
-
-
-def _colours(place: int) -> dict[str, str]:
-    """The colours of the report's style sheet by Furo's names: the light ones (0) or the dark ones (1)."""
-    sheet = (ROOT / "evaluate" / "report" / "report.css").read_text(encoding="utf-8")
-    told = dict(re.findall(r"--(\w+): (#\w+);", re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)[place]))
-    return {name: told[colour] for name, colour in _CALLED.items()}
-
 
 project = "weldcache"
 project_copyright = "the authors of weldcache"
@@ -55,7 +53,12 @@ default_role = "code"  # docstrings mark code as Markdown does
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 html_theme = "furo"
-html_theme_options = {"light_css_variables": _colours(0), "dark_css_variables": _colours(1)}
+html_theme_options = {
+    "light_css_variables": {**colours("light"), **_CALLED},
+    "dark_css_variables": {**colours("dark"), **_CALLED},
+}
+html_static_path = ["../evaluate/report/style.css"]
+html_css_files = ["style.css"]
 html_title = "weldcache"
 html_copy_source = False
 html_show_sphinx = False

@@ -102,10 +102,12 @@ class SampleColumn:
 
 @dataclass(frozen=True)
 class SampleTable:
-    """All judged samples, one a row; the first column names each. Readers sort it, filter it and open panels."""
+    """All judged samples, one a row, or what else `noun` says; the first column names each. Readers sort it, filter it
+    and open panels."""
 
     columns: Sequence[SampleColumn]
     values: Sequence[Sequence[float | int | str | None]]
+    noun: str = "sample"
 
     @property
     def names(self) -> list[str]:

@@ -11,7 +11,8 @@ from ..train.fit import OF_FITTING
 from ..train.runs.log import MetricRow
 from ..train.runs.reports import Headline
 from ..wording import listed
-from .section import Column, Curve, Curves, Fact, Figure, Panel, Rows, Section, Tone
+from .figures import Curve, Curves, Figure, Panel, Tone
+from .section import Column, Fact, Rows, Section
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,19 @@
 """A section of a report: made once by a judge, and shown by renderers that know no section.
 
 Figures are kept at full precision under names that stay, so that programs find them again; how they are rounded for
-people is said beside them. A picture is what is to be drawn, not how.
+people is said beside them.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..metrics.estimate import Estimate
 from ..wording import from_to, listed
-from .exhibits import Circle, Exhibit, SampleBook
+from .exhibits import Exhibit, SampleBook
+from .figures import Figure
+
+_COUNT = 5  # characters of a number that is a count or a plain figure
 
 Value = Estimate | float | int | str | None
 
@@ -23,9 +23,6 @@ standing; every fact a tile of its own; closed until somebody opens it."""
 
 Standing = Literal["good", "doubtful", "bad"]
 """How far a result can be relied on."""
-
-Tone = Literal["model", "contrast", "control", "third", "fourth"]
-"""What a colour says: the model itself, what is held against it, and further ones."""
 
 
 @dataclass(frozen=True)
@@ -80,115 +77,13 @@ class Rows:
             for row in self.values
         ]
 
-
-@dataclass(frozen=True)
-class Intervals:
-    """Estimates below each other, each a dot on its interval; `chance` is marked.
-
-    Attributes:
-        marks: a further value of each row, None where it has none; empty where no row has one.
-        mark_name: what these are.
-    """
-
-    description: str
-    axis: str
-    rows: Sequence[tuple[str, Estimate, Tone]]
-    chance: float = 0.5
-    caption: str = ""
-    narrow: bool = False
-    marks: Sequence[float | None] = ()
-    mark_name: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """One line of a panel, with a band from `low` to `high` where these are given."""
-
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    tone: Tone
-    label: str = ""
-    low: NDArray[np.float64] | None = None
-    high: NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Panel:
-    """Lines over one axis.
-
-    Attributes:
-        kind: `shares` are steps in the unit square above the diagonal of chance, `unit` steps in the unit square
-            without it, `promise` lines there that should be the diagonal; the others run freely, from zero or on a
-            logarithmic axis.
-        chance: a height to be marked as what chance gives; None where there is none.
-    """
-
-    axis: str
-    curves: Sequence[Curve]
-    kind: Literal["free", "from_zero", "logarithmic", "shares", "unit", "promise"] = "free"
-    chance: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Curves:
-    """Panels below each other with one horizontal axis, on which `mark` is a place to be marked."""
-
-    description: str
-    axis: str
-    panels: Sequence[Panel]
-    mark: float | int | None = None
-    caption: str = ""
-
     @property
-    def narrow(self) -> bool:
-        """Whether another figure has room beside it."""
-        return self.panels[0].kind in ("shares", "unit", "promise")
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Values of some samples under one name."""
-
-    label: str
-    values: NDArray[np.float64]
-    tone: Tone
-
-
-@dataclass(frozen=True, eq=False)
-class Spreads:
-    """How the values of groups spread: as histograms over one another, or as boxes below each other.
-
-    Attributes:
-        mark: a place on the axis; in histograms with its name.
-        share: what the bars of histograms add up to in each group.
-    """
-
-    description: str
-    axis: str
-    groups: Sequence[Group]
-    shape: Literal["histograms", "boxes"]
-    mark: float | int | None = None
-    mark_name: str = ""
-    share: str = ""
-    caption: str = ""
-
-    @property
-    def narrow(self) -> bool:
-        """Whether another figure has room beside it."""
-        return self.shape == "histograms"
-
-
-@dataclass(frozen=True, eq=False)
-class Circles:
-    """Densities of angles of several samples, each on a circle of its own."""
-
-    description: str
-    circles: Sequence[Circle]
-    caption: str = ""
-    narrow: bool = False
-
-
-Figure = Intervals | Curves | Spreads | Circles
+    def is_of_little(self) -> bool:
+        """Whether no number in it is longer than a count."""
+        kinds = [column.of_text for column in self.shown]
+        return all(
+            len(text) <= _COUNT for row in self.cells for text, of_text in zip(row, kinds, strict=True) if not of_text
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -292,7 +187,9 @@ def number(value: Value, style: str) -> str:
         return "none"
     if isinstance(value, Estimate):
         value = value.value
-    return value if isinstance(value, str) else str(value) if isinstance(value, int) else format(value, style)
+    if isinstance(value, int):
+        return format(value, style if style == "," else "d")  # a count has no decimals, whatever those beside it have
+    return value if isinstance(value, str) else format(value, style)
 
 
 def interval(value: Value, style: str) -> str:

@@ -20,8 +20,9 @@ import pytest
 import soundfile
 import yaml
 
+from weldcache.evaluate.report.style import Scheme
 from weldcache.extract.sources.welds.manifest import SETTINGS
-from weldcache.tests.evaluate.report.test_browser import BROWSER, FLAGS
+from weldcache.tests.browser import BROWSER, laid_out
 
 ROOT = Path(__file__).resolve().parents[1]
 _LOADED = {"audio", "iframe", "img", "link", "script", "source", "video"}
@@ -107,27 +108,20 @@ def test_what_is_generated_is_there(page: str, words: list[str], site: Path) -> 
 
 @pytest.mark.slow  # a browser, and of the same site
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the PATH")
-def test_no_page_is_wider_than_a_telephone_or_a_desk(site: Path, tmp_path: Path) -> None:
-    """Each page in a frame of 390 and of 1280 pixels: what is too wide for it scrolls within the page."""
-    assert BROWSER is not None
-    frames = "".join(
-        f'<iframe src="{path.as_uri()}" style="width:{width}px;height:900px"></iframe>'
-        for path in sorted(site.glob("docs/*.html"))
-        for width in (390, 1280)
-    )
-    script = """addEventListener("load", () => {
-      document.body.dataset.wide = [...document.querySelectorAll("iframe")].filter((frame) =>
-        frame.contentDocument.documentElement.scrollWidth > frame.clientWidth).map((frame) => frame.src);
-      document.body.dataset.read = [...document.querySelectorAll("iframe")].filter((frame) =>
-        frame.contentDocument.querySelector("h1")).length;
-    })"""
-    harness = tmp_path / "harness.html"
-    harness.write_text(f"<!doctype html><body>{frames}<script>{script}</script></body>")
-    flags = ("--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom")
-    command = [BROWSER, *FLAGS, *flags, harness.as_uri()]
-    page = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
-    assert int(re.search(r'data-read="(\d+)"', page)[1]) == frames.count("<iframe") > 60
-    assert re.search(r'data-wide="([^"]*)"', page)[1] == ""
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_a_telephone_or_a_desk_cut_off_or_pale(
+    scheme: Scheme, site: Path, tmp_path: Path
+) -> None:
+    """What is too wide for a page scrolls within it."""
+    pages = sorted(site.glob("docs/*.html"))
+    found = laid_out(pages, scheme=scheme, folder=tmp_path)
+    assert len(found) == 2 * len(pages) > 60 and min(laid.texts for laid in found.values()) > 10
+    faults = {
+        where: (laid.wide, laid.clipped, laid.pale)
+        for where, laid in found.items()
+        if laid.wide or laid.clipped or laid.pale
+    }
+    assert faults == {}
 
 
 def blocks(page: str, language: str, *, below: str = "") -> list[str]:

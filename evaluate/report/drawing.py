@@ -9,37 +9,30 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from ...atomic import replaced_file
 from ...metrics.estimate import span
 from ...wording import visible
-from ..section import Circles, Curves, Figure, Intervals, Panel, Section, Spreads, Tone
+from ..figures import Circles, Curve, Curves, Figure, Intervals, Panel, Parallels, Spreads, Tone
+from ..section import Section
+from .style import colours
 
 FigureFormat = Literal["png", "svg"]
 
-# Mid-tones that hold on white paper and on a dark screen alike.
-_COLOURS: Mapping[Tone, str] = {
-    "model": "#3f83d6",
-    "contrast": "#e0713b",
-    "control": "#8a93a3",
-    "third": "#3f9f6b",
-    "fourth": "#9b6fc9",
-}
-_CONTROL = _COLOURS["control"]
-# Axes and text are drawn in this colour, which the picture's style sheet then turns into the theme's ink.
+# Axes and text are drawn in this colour, which the picture's style sheet then turns into the reader's ink.
 _INK = "#010203"
-_STYLE_SHEET = "<style>svg{color:#2b3440}@media screen and (prefers-color-scheme:dark){svg{color:#d5dbe3}}</style>"
 _FEW_POINTS = 30  # so few that each is marked
 _LONGEST_NAME = 40  # characters
 _ACROSS = 4  # circles beside each other
 _WIDE = 200  # a range with room for powers of ten alone
+_FOOT = -0.12  # height of what has no place on an upright axis
 
 
 def draw(figure: Figure) -> str:
@@ -71,6 +64,8 @@ def _drawn(figure: Figure, form: FigureFormat) -> bytes:
                 canvas = _histograms(figure) if figure.shape == "histograms" else _boxes(figure)
             case Circles():
                 canvas = _circles(figure)
+            case Parallels():
+                canvas = _parallels(figure)
         # Settings are read while drawing, so saving belongs inside.
         buffer = io.BytesIO()
         if form == "png":
@@ -78,8 +73,9 @@ def _drawn(figure: Figure, form: FigureFormat) -> bytes:
             return buffer.getvalue()
         canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue().decode()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor").replace("<defs>", f"{_STYLE_SHEET}<defs>", 1)
-    return svg.encode()
+    light, dark = (f"svg{{color:{colours(scheme)['ink']}}}" for scheme in ("light", "dark"))
+    style = f"<style>{light}@media screen and (prefers-color-scheme:dark){{{dark}}}</style>"
+    return svg[svg.index("<svg") :].replace(_INK, "currentColor").replace("<defs>", f"{style}<defs>", 1).encode()
 
 
 def _style() -> AbstractContextManager[None]:
@@ -94,7 +90,7 @@ def _style() -> AbstractContextManager[None]:
             "figure.constrained_layout.use": True,
             "font.size": 10.0,
             "grid.alpha": 0.35,
-            "grid.color": _CONTROL,
+            "grid.color": _colour("control"),
             "grid.linewidth": 0.5,
             "legend.frameon": False,
             "legend.labelcolor": _INK,
@@ -109,6 +105,11 @@ def _style() -> AbstractContextManager[None]:
     )
 
 
+def _colour(tone: Tone) -> str:
+    """That of a tone, which is the same in both schemes."""
+    return colours("light")[tone]
+
+
 def _short(name: str) -> str:
     """A name that leaves room for the picture, without what no font has; tables have it whole."""
     shown = visible(name)
@@ -121,9 +122,9 @@ def _intervals(figure: Intervals) -> Canvas:
     marked = [(len(rows) - place, mark) for place, mark in enumerate(figure.marks) if mark is not None]
     canvas = Canvas(figsize=(7.2, 0.6 + 0.36 * len(rows) + 0.3 * bool(marked)))
     axes = canvas.subplots()
-    axes.axvline(figure.chance, color=_CONTROL, linestyle="--", linewidth=1)
+    axes.axvline(figure.chance, color=_colour("control"), linestyle="--", linewidth=1)
     for height, (_, estimate, tone) in zip(range(len(rows), 0, -1), rows, strict=True):
-        ends, colour = [estimate.low, estimate.high], _COLOURS[tone]
+        ends, colour = [estimate.low, estimate.high], _colour(tone)
         axes.plot(ends, [height, height], color=colour, solid_capstyle="round", linewidth=4, alpha=0.45)
         axes.plot(estimate.value, height, marker="o", color=colour, markersize=7)
         label = f"{estimate.value:.3f}  ({span(estimate)})"
@@ -157,9 +158,14 @@ def _curves(figure: Curves) -> Canvas:
         _panel(axes, panel)
         if figure.mark is not None:
             axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5)
-        if any(curve.label for curve in panel.curves):
+        labels = axes.get_legend_handles_labels()[1]
+        if alone and labels:
             axes.legend(loc="lower right" if panel.kind in ("shares", "promise") else "lower left")
+        elif labels:  # above the lines, which may run anywhere
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(labels), borderaxespad=0)
     all_axes[-1].set(xlabel=figure.axis)
+    if not alone and all((curve.x % 1 == 0).all() for panel in figure.panels for curve in panel.curves):
+        all_axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))  # no epoch lies between two
     canvas.align_ylabels()
     return canvas
 
@@ -171,24 +177,17 @@ def _panel(axes: Axes, panel: Panel) -> None:
         drawn = "steps-post" if panel.kind == "shares" else "steps-pre"
     for curve in panel.curves:
         if curve.low is not None and curve.high is not None:
-            colour = _COLOURS[curve.tone]
+            colour = _colour(curve.tone)
             axes.fill_between(
                 curve.x, curve.low, curve.high, color=colour, alpha=0.2, linewidth=0, step="post" if shares else None
             )
-        axes.plot(
-            curve.x,
-            curve.y,
-            color=_COLOURS[curve.tone],
-            label=curve.label,
-            marker="." if curve.x.size < _FEW_POINTS and not shares else "",
-            drawstyle=drawn,
-        )
+        axes.plot(curve.x, curve.y, color=_colour(curve.tone), label=curve.label, **_looks_of(curve, drawn=drawn))
     axes.set(ylabel=panel.axis)
     if panel.kind in ("shares", "promise"):
         label = "chance" if panel.kind == "shares" else "as promised"
-        axes.plot([0, 1], [0, 1], color=_CONTROL, linestyle="--", linewidth=1, label=label)
+        axes.plot([0, 1], [0, 1], color=_colour("control"), linestyle="--", linewidth=1, label=label)
     if panel.chance is not None:
-        axes.axhline(panel.chance, color=_CONTROL, linestyle="--", linewidth=1, label="chance")
+        axes.axhline(panel.chance, color=_colour("control"), linestyle="--", linewidth=1, label="chance")
     if shares or panel.kind == "promise":
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     elif panel.kind == "from_zero":
@@ -201,6 +200,19 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
+def _looks_of(curve: Curve, *, drawn: str) -> Mapping[str, Any]:
+    """How matplotlib calls the shape of a curve in a panel whose lines are `drawn` so."""
+    match curve.shape:
+        case "dots":
+            return {"linestyle": "", "marker": "o", "markersize": 5}
+        case "faint":
+            return {"linewidth": 0.8, "alpha": 0.5}
+        case "steps":
+            return {"drawstyle": "steps-post"}
+        case "line":
+            return {"drawstyle": drawn, "marker": "." if curve.x.size < _FEW_POINTS and drawn == "default" else ""}
+
+
 def _histograms(figure: Spreads) -> Canvas:
     """The values of each group in bars that add up to 100%, one group over the other."""
     edges = np.histogram_bin_edges(np.concatenate([group.values for group in figure.groups]), bins=40).tolist()
@@ -209,7 +221,7 @@ def _histograms(figure: Spreads) -> Canvas:
     for group in figure.groups:
         weights = np.full(group.values.size, 100 / group.values.size)
         label = f"{group.label} ({group.values.size})"
-        axes.hist(group.values, bins=edges, weights=weights, color=_COLOURS[group.tone], alpha=0.55, label=label)
+        axes.hist(group.values, bins=edges, weights=weights, color=_colour(group.tone), alpha=0.55, label=label)
     if figure.mark is not None:
         axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5, label=figure.mark_name)
     axes.set(xlabel=figure.axis, ylabel=figure.share)
@@ -229,13 +241,13 @@ def _boxes(figure: Spreads) -> Canvas:
         whis=(5, 95),
         patch_artist=True,
         medianprops={"color": _INK},
-        whiskerprops={"color": _CONTROL},
-        capprops={"color": _CONTROL},
+        whiskerprops={"color": _colour("control")},
+        capprops={"color": _colour("control")},
         tick_labels=[_short(group.label) for group in figure.groups],
-        flierprops={"marker": ".", "markersize": 3, "markeredgecolor": _CONTROL},
+        flierprops={"marker": ".", "markersize": 3, "markeredgecolor": _colour("control")},
     )
     for patch, group in zip(boxes["boxes"], figure.groups, strict=True):
-        patch.set(facecolor=_COLOURS[group.tone], alpha=0.7, linewidth=0)
+        patch.set(facecolor=_colour(group.tone), alpha=0.7, linewidth=0)
     if figure.mark is not None:
         axes.axvline(figure.mark, color=_INK, linestyle=":", linewidth=1.5)
     axes.set(xlabel=figure.axis)
@@ -251,7 +263,7 @@ def _circles(figure: Circles) -> Canvas:
     for axes, circle in zip(places, figure.circles, strict=False):
         for tone, name, density in circle.densities:
             angles = np.linspace(0, 2 * np.pi, len(density) + 1)
-            closed, colour = np.append(density, density[0]), _COLOURS[tone]
+            closed, colour = np.append(density, density[0]), _colour(tone)
             axes.plot(angles, closed, color=colour, label=name, linewidth=1.3)
             axes.fill(angles, closed, color=colour, alpha=0.15)
         axes.set_title(_short(circle.label), fontsize=7)
@@ -260,4 +272,31 @@ def _circles(figure: Circles) -> Canvas:
         axes.set_visible(False)
     handles, names = places[0].get_legend_handles_labels()
     canvas.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8)
+    return canvas
+
+
+def _parallels(figure: Parallels) -> Canvas:
+    """Upright axes with their ticks, and lines across them, the stronger over the fainter."""
+    canvas = Canvas(figsize=(7.2, 3.4))
+    axes = canvas.subplots()
+    places = np.arange(len(figure.axes))
+    heights = np.where(np.isnan(figure.heights), _FOOT, figure.heights)
+    for number in np.argsort(figure.strengths):
+        strength = float(figure.strengths[number])
+        axes.plot(
+            places,
+            heights[number],
+            color=_colour("model"),
+            linewidth=0.8 + 1.4 * strength,
+            alpha=0.15 + 0.85 * strength,
+        )
+    for place, upright in enumerate(figure.axes):
+        axes.axvline(place, ymin=0.0, color=_INK, linewidth=0.8)
+        for height, text in upright.ticks:
+            axes.text(place + 0.04, height, _short(text), fontsize=8, va="center")
+    axes.set(xlim=(-0.1, len(figure.axes) - 0.55), ylim=(_FOOT - 0.03, 1.05), yticks=[])
+    # Names of settings are long: beside each other they would run together.
+    axes.set_xticks(places, labels=[_short(upright.label) for upright in figure.axes], rotation=20, ha="right")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
     return canvas

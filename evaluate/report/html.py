@@ -10,7 +10,6 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,6 +19,7 @@ from ..exhibits import SampleBook, SampleTable
 from ..section import Column, Provenance, Report, Rows, Section, cell, demo_sentence, interval, number
 from .drawing import draw
 from .inline import FILTERS, picture_uri
+from .style import part
 
 
 def render_html(report: Report) -> str:
@@ -40,13 +40,13 @@ def render_page(
     sections: Sequence[Section],
     *,
     title: str,
-    on: str,
     kind: str,
+    on: str = "",
     created: str,
     banner: str,
     book: SampleBook | None = None,
 ) -> str:
-    """A page of sections under a heading: what (`kind`) of what (`title`) it is, `on` which split.
+    """A page of sections under a heading: what (`kind`) of what (`title`) it is, `on` which split if of one.
 
     `banner` is what has to be kept in mind throughout; "" where there is nothing.
     """
@@ -62,7 +62,7 @@ def render_page(
         created=created,
         banner=banner,
         sections=sections,
-        style=Markup(part("report.css")),
+        style=Markup(part("style.css") + part("report.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         book=book,
@@ -83,11 +83,6 @@ def _environment() -> Environment:
     )
     environment.filters.update(draw=draw, number=number, interval=interval, cell=cell, **FILTERS)
     return environment
-
-
-def part(name: str) -> str:
-    """A file that pages are made of, such as report.css."""
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _made_by(provenance: Provenance) -> dict[str, str]:

@@ -39,8 +39,8 @@ function filter() {
     line.hidden = !kept;
     shown += kept;
   }
-  document.querySelector(".count").textContent =
-    shown === lines.length ? `${shown} samples` : `${shown} of ${lines.length} samples`;
+  const count = document.querySelector(".count");
+  count.textContent = `${shown === lines.length ? shown : `${shown} of ${lines.length}`} ${count.dataset.noun}s`;
 }
 
 if (table) {

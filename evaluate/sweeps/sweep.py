@@ -32,7 +32,7 @@ from ...train.runs.start import make_folder_of_runs
 from ...train.tasks import LOSS, monitor_of, task_for
 from ...wording import count_of, format_seconds, in_words
 from ..section import demo_sentence
-from .page import render_page, shown
+from .page import shown, sweep_page
 from .ray_workers import Cluster, run_on_ray
 from .request import SweepRequest, least, require_sense, with_quick
 from .storage import require_storage
@@ -141,7 +141,7 @@ def sweep(
             winner = judge_winner(request, settings, best, objective=whole.objective, command=command)
     told = _not_alike(folder, tried) + ([] if winner is None else told_of(winner, objective=whole.objective))
     document = _document(whole, study, best, winner, store=store, told=told)
-    write_text(folder / "sweep.html", render_page(document))
+    write_text(folder / "sweep.html", sweep_page(document))
     write_sealed(folder / "sweep.json", document)
     return Swept(
         document=document,

@@ -20,8 +20,9 @@ from ...metrics.calibration import (
 )
 from ...train.runs.documents import Count
 from ...wording import count_of
+from ..figures import Curve, Curves, Panel, Tone
 from ..scores import ScoreTable
-from ..section import Column, Curve, Curves, Panel, Rows, Section, Tone
+from ..section import Column, Rows, Section
 
 _TITLE = "Probabilities, and what came true"
 _TONES: Sequence[Tone] = ("model", "contrast", "third")

@@ -1,12 +1,15 @@
 """The tables of a bench as a page that any browser opens without network, in the look of reports."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import compress
 
 from ...metrics.p_value import p_told
 from ...metrics.repeats import RepeatsEstimate
 from ...wording import count_of
+from ..figures import Intervals, Tone
 from ..report.html import provenance_section, render_page
-from ..section import Column, Intervals, Rows, Section, Standing, Tone, Value
+from ..section import Column, Rows, Section, Standing, Value
 from .comparison import Comparison, VariantResult
 from .measure import Difference
 from .table import BenchHeader, notes_below, ranking_note
@@ -38,7 +41,6 @@ def bench_page(comparisons: Sequence[Comparison], *, header: BenchHeader) -> str
 def _sections(comparison: Comparison, *, header: BenchHeader) -> Iterator[Section]:
     of = f"_{comparison.divided_by}" if comparison.divided_by else ""
     scored = [variant for variant in comparison.variants if variant.mean is not None]
-    yield _verdict(comparison, scored, id=f"verdict{of}")
     yield Section(
         id=f"leaderboard{of}",
         title=header.title(comparison),
@@ -46,21 +48,24 @@ def _sections(comparison: Comparison, *, header: BenchHeader) -> Iterator[Sectio
         figures=[_picture(comparison, scored)] if scored else [],
     )
     yield Section(id=f"costs{of}", title="Seeds, validation and costs", rows=[_costs(comparison)], look="folded")
-    notes = notes_below(comparison, header=header)  # of many variants longer than the table, so behind it
-    yield Section(id=f"notes{of}", title="What to know before relying on it", points=notes)
+    # What to know of many variants is longer than the table, so it stands behind it; some is told further up already.
+    verdict = _verdict(comparison, scored)
+    told = {header.demo_sentence, *verdict.note}
+    points = [note for note in notes_below(comparison, header=header) if note not in told]
+    yield replace(verdict, id=f"verdict{of}", points=points)
 
 
-def _verdict(comparison: Comparison, scored: Sequence[VariantResult], *, id: str) -> Section:
+def _verdict(comparison: Comparison, scored: Sequence[VariantResult]) -> Section:
     """Who is first, how sure that is, and whether a control that sees no sample is as good."""
     divided = f" ({comparison.divided_by})" if comparison.divided_by else ""
     if not scored:
-        return Section(id=id, title=f"Nothing was scored{divided}", look="verdict", standing="bad")
+        return Section("verdict", title=f"Nothing was scored{divided}", look="verdict", standing="bad")
     best, rival = scored[0], comparison.ground.rival
     note, standing = [text] if (text := ranking_note(comparison)) else [], _standing(best)
     if best.beside_rival is not None and standing != "good":
         note.append(f"It is not shown that {best.name} is any better than the {rival}, which looks at no sample.")
     return Section(
-        id=id,
+        "verdict",
         title=f"{best.name} is first of {count_of(len(scored), 'variant')}{divided}",
         note=note,
         look="verdict",
@@ -102,7 +107,8 @@ def _ranking(comparison: Comparison, *, split: str) -> Rows:
         ]
         for variant in comparison.variants
     ]
-    return Rows("ranking", columns, values)
+    known = [any(row[place] not in (None, "") for row in values) for place in range(len(columns))]
+    return Rows("ranking", list(compress(columns, known)), [list(compress(row, known)) for row in values])
 
 
 def _told(found: Difference | None) -> tuple[RepeatsEstimate | None, str | None]:

@@ -10,8 +10,9 @@ from ....metrics.clustered import FEWEST_GROUPS, grouped_auroc
 from ....metrics.estimate import Estimate
 from ....metrics.ranking import average_precision, fpr_at_tpr
 from ....wording import visible
+from ...figures import Intervals, Tone
 from ...scores import ScoreTable
-from ...section import Column, Intervals, Rows, Section, Tone
+from ...section import Column, Rows, Section
 
 SMALLEST_GROUP = 5
 TOO_SMALL_NOTE = "n too small"

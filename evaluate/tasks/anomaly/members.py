@@ -11,8 +11,9 @@ from ....metrics.estimate import Estimate
 from ....metrics.repeats import RepeatsEstimate, mean_auroc_difference
 from ....train.recipes.recipe import MEMBERS, Joined
 from ....train.runs.trained_run import TrainedRun
+from ...figures import Intervals, Tone
 from ...scoring import Scored
-from ...section import Column, Intervals, Rows, Section, Tone
+from ...section import Column, Rows, Section
 from .scale import Placed
 
 

@@ -9,8 +9,9 @@ from ....metrics.estimate import Estimate, clopper_pearson, span
 from ....metrics.ranking import roc_curve
 from ....train.recipes.published import Reference
 from ....wording import listed, visible
+from ...figures import Curve, Curves, Group, Intervals, Panel, Spreads, Tone
 from ...scores import ScoreTable
-from ...section import Column, Curve, Curves, Fact, Group, Intervals, Panel, Rows, Section, Spreads, Tone
+from ...section import Column, Fact, Rows, Section
 from .caveats import verdict
 from .defects import target_section
 from .figures import Assessment

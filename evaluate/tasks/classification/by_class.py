@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ....metrics.classes import ClassFigures
 from ....wording import count_of, visible
-from ...section import Column, Intervals, Rows, Section
+from ...figures import Intervals
+from ...section import Column, Rows, Section
 
 _MOST = 24  # classes that are all shown; of more, a half of these at either end
 _CONFUSED = 12  # pairs

@@ -13,7 +13,8 @@ from ....cache.index import Index
 from ....metrics.estimate import with_span
 from ....metrics.multilabel import MultilabelFigures, multilabel_figures
 from ....wording import count_of
-from ...section import Column, Fact, Group, Rows, Section, Spreads
+from ...figures import Group, Spreads
+from ...section import Column, Fact, Rows, Section
 
 _SHOWN = 5  # values at either end of the table for people
 _FEW = 5

@@ -11,8 +11,9 @@ from ....metrics.von_mises import circle, log_density
 from ....train.orientation import true_mixtures
 from ....wording import count_of, listed
 from ...exhibits import Circle, Gallery, SampleColumn, SampleTable, Shelf
+from ...figures import Circles
 from ...scores import ScoreTable
-from ...section import Circles, Column, Fact, Rows, Section, Value
+from ...section import Column, Fact, Rows, Section, Value
 from ..alike import Verdict
 from .figures import Mixtures, OfKind, OrientationAssessment, OrientationControl
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from ....metrics.estimate import Estimate, span, with_span
 from ....wording import count_of
-from ...section import Column, Curve, Curves, Fact, Intervals, Panel, Rows, Section
+from ...figures import Curve, Curves, Intervals, Panel
+from ...section import Column, Fact, Rows, Section
 from ..alike import Verdict
 from .figures import PointAssessment, PointControl
 

@@ -3,8 +3,6 @@
 import html
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,20 +17,8 @@ from weldcache.evaluate.report.html import render_html
 from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.section import Report, Section
 from weldcache.evaluate.tasks.anomaly.figures import Assessment
+from weldcache.tests.browser import BROWSER, browse
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--hide-scrollbars",
-    "--no-first-run",
-    "--window-size=1100,2000",
-)
 # The page allows its own script alone; a copy without that rule measures what the browser made of it, and uses it.
 POLICY = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
 MEASURE = """<script>addEventListener("load", () => {
@@ -43,12 +29,6 @@ MEASURE = """<script>addEventListener("load", () => {
 })</script>"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the PATH")]
-
-
-def _browse(path: Path, *, profile: Path, action: str) -> str:
-    assert BROWSER is not None
-    command = [BROWSER, *FLAGS, f"--user-data-dir={profile}", action, path.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 @pytest.fixture
@@ -69,7 +49,7 @@ def test_pictures_decode_and_nothing_is_requested(report: Path, table: ScoreTabl
     assert num_rules == 1
     measured = report.with_name("measured.html")
     measured.write_text(text.replace("</body>", f"{MEASURE}</body>"))
-    page = _browse(measured, profile=tmp_path / "profile", action="--dump-dom")
+    page = browse(measured, profile=tmp_path / "profile", actions=["--dump-dom"])
     widths = [int(width) for width in re.findall(r'data-width="(\d+)"', page)]
     assert len(widths) == 8
     assert min(widths) > 200
@@ -125,7 +105,7 @@ addEventListener("load", () => {
 def _used(report: Path, tmp_path: Path) -> dict[str, Any]:
     copy = report.with_name("used.html")
     copy.write_text(POLICY.sub("", report.read_text()).replace("<body>", f"<body>{USE}"))
-    page = _browse(copy, profile=tmp_path / "profile", action="--dump-dom")
+    page = browse(copy, profile=tmp_path / "profile", actions=["--dump-dom"])
     (found,) = re.findall(r'data-told="([^"]*)"', page)
     told: dict[str, Any] = json.loads(html.unescape(found))
     return told
@@ -146,7 +126,7 @@ def test_the_threshold_moves_and_the_table_sorts_filters_and_opens_panels(
 
 
 def test_the_page_s_policy_lets_its_own_script_run(report: Path, tmp_path: Path) -> None:
-    page = _browse(report, profile=tmp_path / "profile", action="--dump-dom")
+    page = browse(report, profile=tmp_path / "profile", actions=["--dump-dom"])
     assert re.search(r'<html[^>]* class="live"', page)
     assert "of 90 defects" in page
 
@@ -180,13 +160,13 @@ def test_hostile_names_run_nothing(
     path.write_text(render_html(replace(report, sections=sections, book=book)))
     told = _used(path, tmp_path)
     assert told["errors"] == [] and told["open"] == [True, True]
-    page = _browse(path, profile=tmp_path / "profile", action="--dump-dom")
+    page = browse(path, profile=tmp_path / "profile", actions=["--dump-dom"])
     assert "<title>demo-run on test</title>" in page and ">49<" not in page
 
 
 def test_draws_in_colour_without_scripts(report: Path, tmp_path: Path) -> None:
     picture_path = tmp_path / "page.png"
-    _browse(report, profile=tmp_path / "profile", action=f"--screenshot={picture_path}")
+    browse(report, profile=tmp_path / "profile", actions=[f"--screenshot={picture_path}"])
     picture = cv2.imread(str(picture_path))
     assert picture is not None
     assert picture.shape == (2000, 1100, 3)

@@ -275,7 +275,7 @@ def test_the_recorded_validation_stands_beside_the_one_found(
     table: ScoreTable, rich_assessment: Assessment, make_report: MakeReport
 ) -> None:
     text = render_html(make_report(rich_assessment, table))
-    recorded = 'AUROC on validation that training recorded</td><td class="number">0.812</td>\n<td class="number">'
+    recorded = 'AUROC on validation that training recorded</th><td class="number">0.812</td>\n<td class="number">'
     assert f"{recorded}equal to the one above" in text
     rescaled = render_html(make_report(replace(rich_assessment, validation_is_rescaled=True), table))
     assert f"{recorded}before scores were put on one scale" in rescaled

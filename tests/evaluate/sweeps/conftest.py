@@ -59,6 +59,11 @@ def wait_for(done: Callable[[], bool], process: "subprocess.Popen[str]") -> None
         time.sleep(0.02)
 
 
+@pytest.fixture(autouse=True)
+def pages_without_pictures(undrawn: None) -> None:
+    """Drawing takes longer than the trials."""
+
+
 @pytest.fixture
 def write_request(project: Path) -> WriteRequest:
     """Write a sweep's file and read it back."""

@@ -6,91 +6,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from weldcache.documents import seal_holds
-from weldcache.evaluate.section import demo_sentence
-from weldcache.evaluate.tasks.anomaly.judge import AnomalyJudge
-from weldcache.evaluate.trials.comparison import Comparison, VariantResult
-from weldcache.evaluate.trials.measure import Difference, Ground, MediaFreeControl
+from weldcache.evaluate.trials.comparison import Comparison
 from weldcache.evaluate.trials.page import bench_page
 from weldcache.evaluate.trials.table import (
-    BenchHeader,
     bench_markdown,
     bench_summary,
     notes_below,
 )
 from weldcache.evaluate.trials.table_files import bench_document, write_tables
-from weldcache.evaluate.trials.variant_list import Recorded
-from weldcache.metrics.estimate import Estimate
-from weldcache.metrics.repeats import RepeatsEstimate
-
-HEADER = BenchHeader(
-    list_name="blocks",
-    question="Which?",
-    split="test",
-    created="2025-01-31T12:00:00+00:00",
-    command="weldcache bench blocks",
-    fingerprint="abc",
-    demo_sentence=demo_sentence(["video"], []),
-    versions={"weldcache": "0.1.0"},
-)
-
-
-@pytest.fixture
-def comparison() -> Comparison:
-    reference = VariantResult(
-        name="10+21 [b]|",
-        recorded=Recorded(val=0.874),
-        seeds=(0, 1),
-        mean=RepeatsEstimate(0.8, low=0.7, high=0.875, method="delong"),
-        by_seed=(0.79, 0.81),
-        difference=None,
-        others={},
-        validation=0.85,
-        parameters=13_508_864,
-        seconds=8.25,
-        score_seconds=0.125,
-        peak_bytes=312_000_000,
-        rank=1,
-        beside_rival=Difference(RepeatsEstimate(0.33, low=0.2, high=0.45, method="delong"), 0.0001, 0.0002),
-    )
-    other = VariantResult(
-        name="21",
-        recorded=Recorded(),
-        seeds=(0,),
-        mean=RepeatsEstimate(0.75, low=0.6, high=0.85, method="newcombe"),
-        by_seed=(0.75,),
-        difference=RepeatsEstimate(-0.05, low=-0.1, high=0.0125, method="newcombe"),
-        others={},
-        validation=None,
-        parameters=10_170_208,
-        seconds=7.0,
-        failures=("seed 1: the loss is nan",),
-        rank=2,
-        behind=Difference(RepeatsEstimate(-0.05, low=-0.1, high=0.0125, method="newcombe"), 0.2, 0.2),
-        beside_rival=Difference(RepeatsEstimate(0.28, low=0.1, high=0.4, method="newcombe"), 0.01, 0.01),
-    )
-    failed = VariantResult("20+28", Recorded(val=0.86), failures=("no features",))
-    return Comparison(
-        judge=AnomalyJudge(),
-        divided_by="official",
-        reference=reference.name,
-        variants=(reference, other, failed),
-        ground=Ground(
-            "60 normals and 110 defects",
-            {"num_normal": 60, "num_defect": 110},
-            beside="media-free control 0.470 (0.380 to 0.560), random scores 0.450 (0.360 to 0.540)",
-            controls={
-                "media_free": MediaFreeControl(Estimate(0.47, low=0.38, high=0.56), None),
-                "random": Estimate(0.45, low=0.36, high=0.54),
-            },
-            rival="media-free control",
-        ),
-        num_not_shared=2,
-        caveats=(),
-    )
+from weldcache.tests.evaluate.trials.conftest import HEADER
 
 
 def test_eighty_columns_show_names_as_they_are_and_what_calls_for_care(comparison: Comparison) -> None:

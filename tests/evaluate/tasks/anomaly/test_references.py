@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from weldcache.evaluate.figures import Intervals
 from weldcache.evaluate.scores import ScoreTable
-from weldcache.evaluate.section import Intervals, Report, Section
+from weldcache.evaluate.section import Report, Section
 from weldcache.evaluate.tasks.anomaly.figures import Assessment
 from weldcache.extract.sources.welds.classes import CLASS_NAMES, GOOD
 from weldcache.train.recipes.published import Reference, Referenced, published, references_of
