@@ -21,7 +21,7 @@ from harness import describe_machine, print_json
 import weldcache
 from weldcache.atomic import joint_folder, locked_folder
 from weldcache.extract.engines.spans import SpanWorker, cut_spans
-from weldcache.extract.prepare import ask, prepare, require_store
+from weldcache.extract.prepare import ask, opened_store, prepare, require_store
 from weldcache.settings import Settings, load_settings
 
 TARGET = 0.1
@@ -87,9 +87,10 @@ def bare_loop(settings: Settings) -> float:
     """Seconds of the spans one after the other in this process, told to nobody."""
     asked = ask(settings, split="all", refresh=False, relabel=False)
     require_store(asked)
-    with locked_folder(asked.store_path):
-        store, request, _ = prepare(asked)
-        joint_folder(asked.store_path).mkdir()
+    with locked_folder(asked.folder):
+        store = opened_store(asked)
+        request, _ = prepare(store, asked)
+        joint_folder(asked.folder).mkdir()
         with SpanWorker(store, request, settings) as work:
             started = time.perf_counter()
             for span in cut_spans(len(work.groups), workers=WORKERS):

@@ -108,6 +108,12 @@ class FeatureStore:
         return cls(path, path, read_description(metadata_path), split=split, bucket=None)
 
     @classmethod
+    def open_copy(cls, folder: Path, *, of: BucketUrl) -> "FeatureStore":
+        """Open what an extraction into a bucket has in `folder` of the store `of`: all but its features. It can be
+        written to as one in a folder can; raises as `open`."""
+        return cls(of, folder, read_description(inside(folder, METADATA_FILE)), split=OFFICIAL, bucket=None)
+
+    @classmethod
     def create(cls, path: Path, *, index: Index, schema_version: int = SCHEMA_VERSION) -> "FeatureStore":
         """Make an empty store with the rows of `index`; it appears at `path` whole or not at all.
 
@@ -337,7 +343,8 @@ class FeatureStore:
             SettingsError: if it is in a bucket.
             StoreError: with what to do.
         """
-        require_folder(self.path, what="writes to")
+        if self.bucket is not None:
+            require_folder(self.path, what="writes to")
         if self.schema_version < RENEWABLE_VERSION:
             raise StoreError(
                 f"{self.path} is of schema version {self.schema_version}, which this weldcache reads, and does not "

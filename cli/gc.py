@@ -35,7 +35,7 @@ def gc(
     resolved = load_settings(config, overrides=overrides(settings, cache_path=cache))
     place = resolved.cache.path
     if isinstance(place, BucketUrl):
-        say(f"{place} is in a bucket, where `weldcache mirror` removes what is left over: only runs are looked at.")
+        say(f"{place} is in a bucket, where `extract` and `mirror` remove what is left over: only runs are looked at.")
         leftovers = None
     else:
         leftovers = remove_leftovers(place) if yes else find_leftovers(place)

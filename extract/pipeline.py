@@ -11,7 +11,7 @@ from functools import partial
 
 from ..atomic import locked_folder
 from ..cache.store import FeatureStore
-from ..configs.place import require_folder
+from ..configs.place import BucketUrl, require_folder
 from ..documents import fingerprint
 from ..settings import Settings
 from .engines.crew import drive
@@ -19,7 +19,8 @@ from .engines.engine import ALONE, Engine, place_here, placed, require_gpus
 from .engines.joining import held_rank, joined
 from .engines.rank import work_as_rank
 from .group_runner import run_plan
-from .prepare import Asked, ask, prepare, prepare_job, require_store
+from .into_bucket import extract_into_bucket
+from .prepare import Asked, ask, opened_store, prepare, prepare_job, require_store
 from .summary import ExtractSummary, summarise
 
 
@@ -40,13 +41,17 @@ def extract(
         SettingsError: if the engine cannot be had as it is asked for, or the store is to be in a bucket.
     """
     started = time.monotonic()
-    require_folder(settings.cache.path, what="extracts into")
+    if isinstance(settings.cache.path, BucketUrl) and not engine.is_alone:
+        require_folder(settings.cache.path, what=f"extracts with --engine {engine.name} and several workers into")
     if engine.name == "rank":
         return _as_rank(settings, split, refresh=refresh, relabel=relabel, workers=engine.workers, started=started)
     if engine.name == "local":
         require_gpus(engine)
     if engine.is_alone:
-        return _alone(ask(settings, split=split, refresh=refresh, relabel=relabel), started=started)
+        asked = ask(settings, split=split, refresh=refresh, relabel=relabel)
+        if isinstance(settings.cache.path, BucketUrl):
+            return extract_into_bucket(settings.cache.path, asked, started=started)
+        return _alone(asked, started=started)
     summary = drive(engine, settings, split=split, refresh=refresh, relabel=relabel)
     return replace(summary, seconds=time.monotonic() - started)
 
@@ -54,8 +59,9 @@ def extract(
 def _alone(asked: Asked, *, started: float) -> ExtractSummary:
     """This process does everything, and nobody else writes to the store meanwhile."""
     require_store(asked)
-    with locked_folder(asked.store_path):
-        store, request, plan = prepare(asked)
+    with locked_folder(asked.folder):
+        store = opened_store(asked)
+        request, plan = prepare(store, asked)
         busy = run_plan(plan, store, request, asked.settings) if plan.jobs else {}
     seconds = time.monotonic() - started
     return summarise(store, request, request.asked_samples, num_tried=plan.num_todo, seconds=seconds, busy=busy)
@@ -69,7 +75,7 @@ def _as_rank(
     asked = ask(placed(settings, place), split=split, refresh=refresh, relabel=relabel)
     made, splits, listing = asked.request.manifest(), list(asked.request.splits), asked.listing
     identity = fingerprint({"workers": place.world, "made": made, "splits": splits})
-    path, job = asked.store_path, partial(prepare_job, asked, engine="rank", workers=place.world, identity=identity)
+    path, job = asked.folder, partial(prepare_job, asked, engine="rank", workers=place.world, identity=identity)
     with joined(path, identity=identity, listing=listing, prepare=job), held_rank(path, place.rank):
         store = FeatureStore.open(path)
         request = asked.request.as_held(store.index)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..atomic import locked_folder, remove_partial
 from ..cache.store import FeatureStore
-from ..configs.place import require_folder
 from ..documents import fingerprint
 from ..errors import OutputExistsError, disk_errors
 from ..progress import say
@@ -34,9 +33,10 @@ class Asked:
     relabel: bool
 
     @property
-    def store_path(self) -> Path:
-        """Where the store is or will be."""
-        return require_folder(self.settings.cache.path, what="extracts into")
+    def folder(self) -> Path:
+        """Where the store is or will be, which is not in a bucket."""
+        assert isinstance(self.settings.cache.path, Path)
+        return self.settings.cache.path
 
     @property
     def listing(self) -> str:
@@ -57,27 +57,45 @@ def ask(settings: Settings, *, split: str, refresh: bool, relabel: bool) -> Aske
     return Asked(settings, make_request(settings, split=split, needs_files=True), refresh, relabel)
 
 
-def prepare(asked: Asked) -> tuple[FeatureStore, Request, ExtractPlan]:
+def opened_store(asked: Asked) -> FeatureStore:
+    """The store in the folder, which the caller holds."""
+    remove_partial(asked.folder / "zarr.json")  # of one that was killed while it replaced the store's description
+    return FeatureStore.open(asked.folder)
+
+
+def prepare(store: FeatureStore, asked: Asked) -> tuple[Request, ExtractPlan]:
     """Bring the store, which the caller holds, and the request together; tell what is to be done.
 
     Raises:
         FingerprintError: if the store was made from something else; the message names each difference.
         StoreError: if the disk is too small.
     """
-    path = asked.store_path
-    remove_partial(path / "zarr.json")  # of one that was killed while it replaced the store's description
-    store = FeatureStore.open(path)
     request = asked.request.as_held(store.index)
-    with disk_errors(path):
+    with disk_errors(store.folder):
         reconcile(store, request, refresh=asked.refresh, relabel=asked.relabel)
-    return store, request, _plan(store, request, asked.settings)
+    return request, _plan(store, request, asked.settings)
 
 
 def prepare_job(asked: Asked, *, engine: EngineName, workers: int, identity: str) -> Job:
     """As `prepare`, for several workers, none of whom is at work yet; raises BusyError if the store is in use."""
     require_store(asked)
-    with locked_folder(asked.store_path):
-        store, request, plan = prepare(asked)
+    with locked_folder(asked.folder):
+        store = opened_store(asked)
+        request, plan = prepare(store, asked)
+    return job_of(plan, store, request, asked, engine=engine, workers=workers, identity=identity)
+
+
+def job_of(
+    plan: ExtractPlan,
+    store: FeatureStore,
+    request: Request,
+    asked: Asked,
+    *,
+    engine: EngineName,
+    workers: int,
+    identity: str,
+) -> Job:
+    """What is told of an extraction that was prepared, to all who work on it."""
     return Job(
         identity=identity,
         listing=asked.listing,
@@ -93,7 +111,7 @@ def prepare_job(asked: Asked, *, engine: EngineName, workers: int, identity: str
 
 def require_store(asked: Asked) -> None:
     """Make the store, empty, unless it is there."""
-    path = asked.store_path
+    path = asked.folder
     if (path / "zarr.json").exists():
         return
     try:

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from ..cache.splits import LEFT_OUT
 from ..cache.status import Status
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
+from ..configs.place import StorePlace
 from ..errors import FingerprintError, StoreError
 from ..progress import say
 from ..wording import count_of, format_size, is_are, lined_up, shortened
@@ -46,8 +46,8 @@ def stale_rows(store: FeatureStore, request: Request, *, refresh: bool) -> dict[
     if refresh:
         _refuse_part_of_a_set(request, worth_keeping)
     else:
-        _refuse_other_making(store.folder, worth_keeping)
-        _refuse_changes(store.folder, changes)
+        _refuse_other_making(store.path, worth_keeping)
+        _refuse_changes(store.path, changes)
     stale: dict[str, Collection[int]] = {}
     for change in _asked_for(changes, store, request):
         stale[change.feature_set] = {*stale.get(change.feature_set, ()), change.row}
@@ -78,8 +78,8 @@ def reconcile(store: FeatureStore, request: Request, *, refresh: bool, relabel: 
         store.require_room_for(name)
     worth_keeping = _of_worth(store, otherwise)
     if not refresh:
-        _refuse_other_making(store.folder, worth_keeping)
-        _refuse_changes(store.folder, changes)
+        _refuse_other_making(store.path, worth_keeping)
+        _refuse_changes(store.path, changes)
     # Before anything is given up: a model that cannot be had is an error that costs nothing.
     vectors = {
         name: constant.vector()
@@ -149,7 +149,7 @@ def _worded(path: str, held: object, asked: object) -> str:
     return f"{path}: the cache has {held}, the request {asked}"
 
 
-def _refuse_other_making(path: Path, otherwise: Mapping[str, Sequence[str]]) -> None:
+def _refuse_other_making(path: StorePlace, otherwise: Mapping[str, Sequence[str]]) -> None:
     lines = [f"{name}, {line}" for name, found in otherwise.items() for line in found]
     if lines:
         raise FingerprintError(
@@ -168,7 +168,7 @@ def _refuse_other_data(store: FeatureStore, request: Request) -> None:
         )
 
 
-def _refuse_changes(path: Path, changes: Sequence[Change]) -> None:
+def _refuse_changes(path: StorePlace, changes: Sequence[Change]) -> None:
     if changes:
         # A file that several sets were made from is told once.
         lines = list(dict.fromkeys(f"{change.key}: {change.what}" for change in changes))

@@ -33,6 +33,10 @@ _SOURCE = re.compile(r"source: (\w+)")  # obstore's name of what went wrong
 _BAD_KEY = ("InvalidAccessKey", "OpenCredentials", "DecodeCredentials", "ReadPem", "InvalidKey")
 
 
+Version = Mapping[str, str]
+"""What a service knows one version of an object by, for `Bucket.claim`."""
+
+
 @dataclass(frozen=True)
 class Held:
     """An object that lies in a bucket: its size in bytes, and what its service knows this version of it by."""
@@ -96,6 +100,26 @@ class Bucket:
         with self._told("writing to it"):
             put = self._obstore.put(self._objects, name, content, use_multipart=False)
         return Held(len(content), self._version(put["e_tag"]))
+
+    def claim(self, name: str, content: bytes, *, over: Version | None) -> Version | None:
+        """Put an object only if there is none of its name yet, or, where `over` is given, still that version of it;
+        return the version that it is now, or None if somebody else was first."""
+        mode: Any = "create" if over is None else dict(over)
+        with self._told("writing to it", name=name):
+            try:
+                put = self._obstore.put(self._objects, name, content, mode=mode, use_multipart=False)
+            except (self._obstore.exceptions.AlreadyExistsError, self._obstore.exceptions.PreconditionError):
+                return None
+            return _told_version(put)
+
+    def claimed(self, name: str) -> tuple[bytes, Version] | None:
+        """An object that is claimed, with its version; None if there is none."""
+        with self._told("reading from it", name=name):
+            try:
+                found = self._obstore.get(self._objects, name)
+            except FileNotFoundError:
+                return None
+            return bytes(found.bytes()), _told_version(found.meta)
 
     def remove(self, names: list[str]) -> None:
         """Remove objects, which may be gone already."""
@@ -172,6 +196,11 @@ class Bucket:
                 f"{_ENDPOINTS[scheme]} if the service is not the provider's own."
             )
         return BucketError(f"{self.url}: {doing} failed{service}. Run the same command again; what is done is kept.")
+
+
+def _told_version(told: Mapping[str, Any]) -> Version:
+    """Of what a service tells of an object; services differ in which of the two they go by."""
+    return {name: told[name] for name in ("e_tag", "version") if told.get(name) is not None}
 
 
 def _obstore() -> Any:

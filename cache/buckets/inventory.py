@@ -22,6 +22,8 @@ from .shards import metadata_key
 
 MIRROR = "mirror"  # the group
 INVENTORY = metadata_key(MIRROR)
+EXTRACTION = f"{MIRROR}/extraction"  # begins the names of what lies there while somebody extracts into the bucket
+STATE = f"{EXTRACTION}/state.zip"
 MOST_INVENTORY_BYTES = 256 << 20  # with some 200 for each object
 _INTERVAL = 5.0  # seconds of work that a kill may cost
 

@@ -4,7 +4,6 @@ The folder is temporary and laid out as a store is, so that what reads a store's
 one's. It is a picture of one moment: an object that is replaced later is refused when it is read, and never mixed in.
 """
 
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,9 +23,7 @@ from ..nodes import METADATA_FILE, inside, parse_array_metadata, room_for
 from .bucket import Bucket
 from .inventory import INVENTORY, MOST_INVENTORY_BYTES, parse_inventory, sha256_of
 from .rows import BucketChunks, in_requests
-from .shards import FEATURES, Sharding, files_of, folder_metadata, sharding_of
-
-_SHARD = re.compile(r"(.+)/c[./](0|[1-9]\d{0,9})(?:[./]0)*")
+from .shards import FEATURES, Sharding, files_of, folder_metadata, shard_named, sharding_of
 
 
 class Snapshot:
@@ -47,7 +44,8 @@ class Snapshot:
         first = bucket.listed().get(INVENTORY)
         if first is None:
             raise NotFoundError(
-                f"There is no feature store at {bucket.url}. `weldcache mirror FOLDER {bucket.url}` puts one there."
+                f"There is no feature store at {bucket.url}. `weldcache extract --cache {bucket.url}` makes one, and "
+                f"`weldcache mirror FOLDER {bucket.url}` puts one there."
             )
         if first.size > MOST_INVENTORY_BYTES:
             raise StoreError(f"{bucket.url}/{INVENTORY} is no inventory of a mirror: it is too long.")
@@ -55,8 +53,8 @@ class Snapshot:
         self.inventory = parse_inventory(content, where=f"{bucket.url}/{INVENTORY}")
         if not self.inventory.complete:
             raise NotFoundError(
-                f"The store at {bucket.url} is not complete: it is being put there, or that was interrupted. Run "
-                f"`weldcache mirror FOLDER {bucket.url}` to go on."
+                f"The store at {bucket.url} is not complete: it is being written, or that was interrupted. To go on, "
+                "run the same command again (`weldcache extract`, or `weldcache mirror`)."
             )
         self.held = bucket.listed()
         if self.held.get(INVENTORY) != first:
@@ -126,8 +124,8 @@ class Snapshot:
     def shard_at(self, key: str) -> tuple[Sharding, int] | None:
         """The array whose chunks an object of this name has, whether it is there or not, and the number of the shard;
         None if there is no such array."""
-        parts = _SHARD.fullmatch(key)
-        sharding, number = (self.shardings.get(parts[1]), int(parts[2])) if parts else (None, 0)
+        array, number = shard_named(key) or ("", 0)
+        sharding = self.shardings.get(array)
         known = sharding is not None and sharding.key(number) == key and number < sharding.num_shards
         return (sharding, number) if sharding is not None and known else None
 
@@ -144,6 +142,18 @@ class Snapshot:
                 metadata = parse_array_metadata(document, path=Path(name))
                 found[name] = sharding_of(name, metadata, chunks_a_shard=self._chunks_a_shard[name])
         return found
+
+    def bring(self, folder: Path) -> None:
+        """Lay all but the features out in an empty folder, as a store is; raises as `content`."""
+        for name, text in self.metadata.items():
+            _write(room_for(folder, name), text)
+
+        def fetch(key: str) -> None:
+            for path, chunk in self.files(key).items():
+                if chunk is not None:
+                    _write(inside(folder, path.as_posix()), chunk)
+
+        in_requests(fetch, [key for key in self.shards if not key.startswith(FEATURES)])
 
     def files(self, key: str) -> dict[Path, memoryview | None]:
         """What one of the `shards` is in a folder; see `files_of`.
@@ -170,10 +180,8 @@ class OpenedBucket:
         # With the process, and not with this object: a target with many values is read when it is asked for, which may
         # be later. Processes that a fork server started call nothing else at their end.
         Finalize(None, shutil.rmtree, args=(self.folder, True), exitpriority=0)
-        for name, text in snapshot.metadata.items():
-            _write(room_for(self.folder, name), text)
+        snapshot.bring(self.folder)
         self._chunks: dict[str, BucketChunks] = {}
-        in_requests(self._fetch, [key for key in snapshot.shards if not key.startswith(FEATURES)])
 
     @property
     def num_objects(self) -> int:
@@ -200,11 +208,6 @@ class OpenedBucket:
                 complete=complete(),
             )
         return self._chunks[array]
-
-    def _fetch(self, key: str) -> None:
-        for path, chunk in self._snapshot.files(key).items():
-            if chunk is not None:
-                _write(inside(self.folder, path.as_posix()), chunk)
 
 
 def _write(path: Path, content: bytes | memoryview) -> None:

@@ -6,6 +6,7 @@ a crc32c over that. The array's `zarr.json` says so there, and any reader of Zar
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ _MOST_CHUNKS = 65_536  # in an object, whose index has 16 bytes for each
 _TEXT_BYTES = 256  # of a text, roughly
 _NOT_THERE = 2**64 - 1  # in an index, for a chunk that was never written
 _ENTRY = np.dtype("<u8")
+_KEY = re.compile(r"(.+)/c[./](0|[1-9]\d{0,9})(?:[./]0)*")
 _INDEX_CODECS = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
 
 
@@ -62,6 +64,13 @@ class Sharding:
     def chunks_of(self, shard: int) -> range:
         """Numbers of the chunks that an object has room for."""
         return range(shard * self.chunks_a_shard, min((shard + 1) * self.chunks_a_shard, self.num_chunks))
+
+
+def shard_named(key: str) -> tuple[str, int] | None:
+    """The name of the array of which an object is, by its own name, and the number of the shard; None where it can be
+    none."""
+    parts = _KEY.fullmatch(key)
+    return (parts[1], int(parts[2])) if parts else None
 
 
 def sharding_of(name: str, metadata: ArrayMetadata, *, chunks_a_shard: int | None = None) -> Sharding:

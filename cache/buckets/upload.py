@@ -22,9 +22,10 @@ from ..contents import complete_rows, nodes_of, read_node
 from ..nodes import METADATA_FILE, read_array_metadata
 from ..store import FeatureStore
 from .bucket import Bucket, Held, Listing
-from .inventory import INVENTORY, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
+from .inventory import INVENTORY, STATE, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
 from .rows import work_together
 from .shards import FEATURES, Sharding, bucket_metadata, metadata_key, packed, sharding_of
+from .writing import WRITER, written_by_one
 
 _NUM_THREADS = 8  # each has an object in memory
 
@@ -46,14 +47,14 @@ def upload(folder: Path, bucket: Bucket) -> Mirrored:
     Raises:
         NotFoundError: if there is no store in `folder`, or not the bucket.
         OutputExistsError: if something else is there, such as the mirror of another store.
-        BusyError: if somebody writes to the store.
-        StoreError: if a chunk of it is missing or damaged, or somebody else writes to the bucket.
+        BusyError: if somebody writes to the store, or to the bucket.
+        StoreError: if a chunk of it is missing or damaged, or somebody else has written to the bucket.
     """
     FeatureStore.open(folder)  # says what is wrong, where there is none
-    with read_locked_folder(folder):
+    with read_locked_folder(folder), written_by_one(bucket):
         store = FeatureStore.open(folder)
         planned = list(planned_objects(store, chunks_a_shard={}))
-        held = bucket.listed()
+        held = {name: object_ for name, object_ in bucket.listed().items() if name != WRITER}
         before = _mirror_there(bucket, held, store)
         done = {
             name: entry
@@ -103,12 +104,13 @@ def planned_objects(store: FeatureStore, *, chunks_a_shard: Mapping[str, int]) -
             else:
                 wanted = numbers[np.isin(numbers, rows)].tolist()
             if wanted:
-                make = partial(_packed_files, path, sharding, shard, wanted)
+                make = partial(packed_files, path, sharding, shard, wanted)
                 yield Planned(sharding.key(shard), make, len(wanted) * metadata.chunk_bytes)
 
 
-def _packed_files(path: Path, sharding: Sharding, shard: int, wanted: Sequence[int]) -> bytes:
-    """The object that holds the chunks `wanted` of the array in the folder `path`."""
+def packed_files(path: Path, sharding: Sharding, shard: int, wanted: Sequence[int]) -> bytes:
+    """The object that holds the chunks `wanted` of the array in the folder `path`; raises StoreError as making a
+    `Planned` does."""
     files = [sharding.file(number) for number in wanted]
     chunks: dict[int, bytes] = {}
     for number, name, content in zip(wanted, files, read_files(path, files), strict=True):
@@ -129,6 +131,11 @@ def _mirror_there(bucket: Bucket, held: Listing, store: FeatureStore) -> Invento
             )
         return Inventory(str(bucket.url), identity_of(store), complete=False)
     found = parse_inventory(bytes(bucket.read(INVENTORY)), where=f"{bucket.url}/{INVENTORY}")
+    if STATE in held and not found.complete:
+        raise OutputExistsError(
+            f"An extraction into {bucket.url} was interrupted, and what it has made would be lost. Go on with it by "
+            f"`weldcache extract --cache {bucket.url}`, or choose another prefix."
+        )
     if found.store != identity_of(store):
         raise OutputExistsError(
             f"{bucket.url} holds a mirror of another store than {store.path}. Choose another prefix, or remove what is "

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from ...errors import SettingsError, StoreError, TrainingError, WeldcacheError
 from ...extract.engines.ray_cluster import joined, machines_of, num_gpus, passed_on, require_ray, share_of
+from ...owners import Owner, this_process
 from ...progress import quieted, say
-from .owners import Owner, this_process
 from .study import SweepStudy
 from .worker import Sweep, work
 

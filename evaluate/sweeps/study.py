@@ -24,10 +24,11 @@ from optuna.trial import FrozenTrial, TrialState
 from ...cache.provenance import differences, differences_told
 from ...documents import Json
 from ...errors import OutputExistsError
+from ...owners import Owner, this_process
 from ...train.tasks import Direction
 from ...wording import lined_up
-from .owners import Heart, Onlooker, Owner, this_process
 from .request import SweepRequest
+from .signs_of_life import Heart, Onlooker
 from .space import Choice, FloatRange, IntRange, Parameter, drawn, grid
 from .storage import TrialStorage
 

@@ -17,6 +17,7 @@ from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
 from ...errors import BusyError, OutputExistsError, StudyUnreachableError, TrainingError, WeldcacheError
 from ...extract.pool.workers import start_worker
+from ...owners import called
 from ...progress import quieted, say
 from ...settings import Settings
 from ...train.data.features import chosen_for, require_features
@@ -33,7 +34,6 @@ from ...train.tasks import Direction, make_task, monitor_of
 from ...train.together import Together, groups, train_together
 from ...wording import brief, in_words, listed
 from ..trials.plan import one_line
-from .owners import called
 from .request import SweepRequest, settings_of
 from .study import Claim, SweepStudy
 

@@ -7,7 +7,7 @@ backbones nor a GPU.
 import os
 import socket
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,21 +18,16 @@ import torch
 
 from ... import errors
 from ...atomic import joint_folder, write_text
-from ...cache.records import Record
-from ...cache.status import Status
 from ...cache.store import FeatureStore
-from ...cache.writer import StoreWriter
 from ...configs.place import require_folder
 from ...errors import NotFoundError, WeldcacheError, refusal_of
 from ...progress import quieted
 from ...settings import Settings
-from ..plan import Job
 from ..pool.decode_process import WorkerTraceback
-from ..pool.read_job import why_nothing
 from ..prepare import ask, prepare_job
 from ..summary import ExtractSummary, summarise
 from .engine import EngineName, Place, placed
-from .joining import joined, read_job, recording_lock
+from .joining import joined, read_job
 from .marks import Marks
 from .spans import Span, SpanOutcome, SpanWorker
 
@@ -124,7 +119,7 @@ class Member:
         with ExitStack() as stack:
             stack.enter_context(quieted(order.quiet))
             asked = ask(settings, split=order.split, refresh=order.refresh, relabel=order.relabel)
-            path, identity = asked.store_path, order.identity
+            path, identity = asked.folder, order.identity
             job = partial(prepare_job, asked, engine=order.engine, workers=order.workers, identity=identity)
             stack.enter_context(joined(path, identity=identity, listing=asked.listing, prepare=job))
             self._store = FeatureStore.open(path)
@@ -148,13 +143,8 @@ class Member:
         return outcome
 
     def give_up(self, span: Span, reason: str) -> SpanOutcome:
-        """Record of all that a span still lacks why it does; a later run tries it again."""
-        jobs = self._work.plan([span]).jobs
-        writer = StoreWriter(self._store, recording=recording_lock(self._store.folder))
-        records = given_up(jobs, stream_of=self._request.stream_of, reason=reason)
-        writer.record(records)
-        failed = {record.row for record in records if record.status == Status.MISSING}
-        outcome = SpanOutcome(span, len(jobs), len(jobs), len(failed), 0.0)
+        """Record why a span cannot be done; see `SpanWorker.give_up`."""
+        outcome = self._work.give_up(span, reason)
         self._marks.finish(outcome)
         return outcome
 
@@ -166,20 +156,6 @@ class Member:
     def close(self) -> None:
         """Let go of everything."""
         self._held.close()
-
-
-def given_up(jobs: Sequence[Job], *, stream_of: Mapping[str, str], reason: str) -> list[Record]:
-    """What is recorded of rows that `reason` keeps from being made: but what has no file is said to have none.
-
-    `stream_of` says by feature set what of a sample it is made from.
-    """
-    records = []
-    for job in jobs:
-        for name in sorted(job.write):
-            nothing = why_nothing(job.sample, stream=stream_of[name])
-            status, note = (nothing.status, nothing.reason) if nothing else (Status.MISSING, reason)
-            records.append(Record(name, job.row, status, note))
-    return records
 
 
 def _store_path(order: Order) -> Path:

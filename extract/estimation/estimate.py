@@ -11,16 +11,20 @@ from math import fsum
 from pathlib import Path
 
 from ...cache.arrays import FeatureSetSpec
+from ...cache.buckets.bucket import Bucket
+from ...cache.buckets.inventory import INVENTORY
+from ...cache.buckets.working_copy import scratch_path
 from ...cache.splits import OFFICIAL, Split
 from ...cache.splitting import torn_groups
 from ...cache.store import FeatureStore
 from ...configs.device import resolve_device
-from ...configs.place import require_folder
+from ...configs.place import BucketUrl, StorePlace
 from ...errors import OutputExistsError, StoreError
 from ...progress import say
 from ...settings import Settings
 from ...wording import format_size, listed
 from ..batching import CPU_GROUP_SIZE
+from ..engines.spans import MOST_GROUPS
 from ..plan import ExtractPlan
 from ..reconcile import stale_rows
 from ..request import Request, make_request
@@ -54,7 +58,7 @@ class Estimate:
     """What a run that follows a plan will write, and how long it will take where that was measured."""
 
     noun: str  # what one of them is called
-    store_path: Path
+    store_path: StorePlace
     num_rows: int  # asked for
     num_todo: int
     num_masked: int  # of those asked for, that have masks of their defects
@@ -93,9 +97,8 @@ def estimate(settings: Settings, *, split: str = "all", measure: bool = True, re
         FingerprintError: if the store was made from something else, as `extract` would.
         OutputExistsError: if something else is where the store would be.
     """
-    path = require_folder(settings.cache.path, what="extracts into")
     request = make_request(settings, split=split, needs_files=True)
-    store = _existing_store(path)
+    store = _existing_store(settings.cache.path)
     if store is not None:
         request = request.as_held(store.index)
         request = replace(request, stale=stale_rows(store, request, refresh=refresh))
@@ -127,16 +130,23 @@ def plan_and_estimate(
         group_size = known_group_size(store, settings) or CPU_GROUP_SIZE
     plan = request.plan(store, group_size=group_size)
     workers = num_workers(settings.extract)
-    path = require_folder(settings.cache.path, what="extracts into")
+    path = written_folder(settings.cache.path)
     measured = None
     if measure and len(plan.groups) >= least_groups:
         device = resolve_device(settings.extract.device, setting="extract.device")
         measured = measure_speeds(request, plan, group_size=group_size, workers=workers, device=device, store_path=path)
-    expected = estimate_plan(request, plan, measured, group_size=group_size, workers=workers, store_path=path)
-    return plan, expected
+    place = settings.cache.path
+    return plan, estimate_plan(request, plan, measured, group_size=group_size, workers=workers, store_path=place)
 
 
-def _existing_store(path: Path) -> FeatureStore | None:
+def written_folder(place: StorePlace) -> Path:
+    """The folder that an extraction writes to: the store, or the working copy of one in a bucket."""
+    return scratch_path(place) if isinstance(place, BucketUrl) else place
+
+
+def _existing_store(path: StorePlace) -> FeatureStore | None:
+    if isinstance(path, BucketUrl):
+        return FeatureStore.open(path) if INVENTORY in Bucket(path).listed() else None
     if not path.exists():
         return None
     if not (path / "zarr.json").exists():
@@ -145,13 +155,22 @@ def _existing_store(path: Path) -> FeatureStore | None:
 
 
 def estimate_plan(
-    request: Request, plan: ExtractPlan, measured: Speeds | None, *, group_size: int, workers: int, store_path: Path
+    request: Request,
+    plan: ExtractPlan,
+    measured: Speeds | None,
+    *,
+    group_size: int,
+    workers: int,
+    store_path: StorePlace,
 ) -> Estimate:
     """What `plan` costs, in time too where the speeds were measured."""
+    folder = written_folder(store_path)
     specs = [spec for encoder in request.encoders.values() for spec in encoder.specs]
     without_files = _rows_without_files(request, plan)
     rows = {spec.name: sum(plan.rows_todo[spec.name].values()) - without_files[spec.name] for spec in specs}
-    disk_bytes = sum(rows[spec.name] * row_bytes_on_disk(spec, path=store_path) for spec in specs)
+    # What goes into a bucket stays on the disk until the end of its span.
+    most_rows = MOST_GROUPS * group_size if isinstance(store_path, BucketUrl) else plan.num_rows
+    disk_bytes = sum(min(rows[spec.name], most_rows) * row_bytes_on_disk(spec, path=folder) for spec in specs)
     return Estimate(
         noun=request.noun,
         store_path=store_path,
@@ -162,7 +181,7 @@ def estimate_plan(
         rows_without_files=without_files,
         array_bytes=_array_bytes(specs, rows),
         disk_bytes=int(disk_bytes * _MARGIN) + _MARGIN_BYTES if disk_bytes else 0,
-        free_bytes=free_bytes(store_path),
+        free_bytes=free_bytes(folder),
         group_size=group_size,
         workers=workers,
         speeds=measured,
@@ -215,9 +234,10 @@ def require_disk_space(expected: Estimate) -> None:
     """
     if not expected.enough_disk:
         raise StoreError(
-            f"The disk is too small: {expected.store_path} needs {format_size(expected.disk_bytes)} more and "
-            f"{format_size(expected.free_bytes)} are free. Make room; or put the store on another disk with --cache; "
-            "or store less, such as fewer blocks of a feature. Nothing was computed."
+            f"The disk is too small: {written_folder(expected.store_path)} needs {format_size(expected.disk_bytes)} "
+            f"more and {format_size(expected.free_bytes)} are free. Make room; or put the store on another disk with "
+            "--cache (TMPDIR says where one in a bucket is worked on); or store less, such as fewer blocks of a "
+            "feature. Nothing was computed."
         )
 
 

@@ -32,8 +32,9 @@ SECRET = "correct-horse-battery-staple"
 # A process that takes itself for a machine, and others for dead after seconds instead of minutes.
 _MACHINE = """
 import sys
-from weldcache.evaluate.sweeps import owners
-owners.BEAT_SECONDS, owners.GRACE_SECONDS, name = 0.2, 4.0, sys.argv[1]
+from weldcache import owners
+from weldcache.evaluate.sweeps import signs_of_life
+signs_of_life.BEAT_SECONDS, signs_of_life.GRACE_SECONDS, name = 0.2, 4.0, sys.argv[1]
 owners._machine = lambda: name
 from weldcache.cli.main import run
 sys.exit(run(sys.argv[2:]))

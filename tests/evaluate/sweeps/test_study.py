@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from weldcache import owners
 from weldcache.errors import OutputExistsError, StoreError
-from weldcache.evaluate.sweeps import owners
+from weldcache.evaluate.sweeps import signs_of_life
 from weldcache.evaluate.sweeps import study as trials
 from weldcache.evaluate.sweeps.request import SweepRequest, load_request
 from weldcache.evaluate.sweeps.space import FloatRange
@@ -184,7 +185,7 @@ def test_another_machine_is_at_work_as_long_as_it_gives_signs_of_life(
     assert claim is not None
     near = open_study()
     assert len(finish(near)) == 3 and near.others()[0]["host"] == "elsewhere"
-    monkeypatch.setattr(owners, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(signs_of_life, "GRACE_SECONDS", 0.0)
     far._beat(claim.trial.number, 7)
     assert near.claim() is None  # the count has changed since it was last looked at
     taken = near.claim()
@@ -198,7 +199,7 @@ def test_an_owner_that_was_taken_for_dead_finds_its_trial_another_s_and_nothing_
         far = open_study(pruner="median")
         claim = far.claim()
     assert claim is not None and not far.is_lost(claim)
-    monkeypatch.setattr(owners, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(signs_of_life, "GRACE_SECONDS", 0.0)
     near = open_study()
     near.claim()  # looks for the first time
     assert len(finish(near)) == 4 - len(near._claims)
@@ -223,7 +224,7 @@ def test_trials_of_processes_that_were_ended_on_purpose_have_not_killed_them(
 
 
 def test_signs_of_life_are_given_while_a_trial_goes_on(open_study: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(owners, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(signs_of_life, "BEAT_SECONDS", 0.01)
     study, onlooker = open_study(), open_study()
 
     def beats() -> int:

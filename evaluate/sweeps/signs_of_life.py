@@ -1,53 +1,18 @@
-"""Who tries a trial, and whether that process still lives: told exactly on one machine, by signs of life elsewhere.
+"""Whether the process that tries a trial still lives: told exactly on its own machine, by signs of life elsewhere.
 
-The number of a process means something on its machine alone, and there only until the machine starts anew. So an owner
-says which start of which machine it belongs to; whoever is elsewhere goes by a number that the owner counts up. Clocks
-of two machines are never compared: what counts is that the number stood still for a while of the onlooker's own time.
+Whoever is elsewhere goes by a number that the owner counts up. Clocks of two machines are never compared: what counts
+is that the number stood still for a while of the onlooker's own time.
 """
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
-from pathlib import Path
 
-import psutil
-from typing_extensions import TypedDict
+from ...owners import Owner, is_here, lives
 
 BEAT_SECONDS = 20.0  # between two signs of life
 GRACE_SECONDS = 120.0  # without one, until an owner on another machine is taken for dead
-
-
-class Owner(TypedDict):
-    """A process: numbers of processes are used again, but not with the same time of birth on one start of a machine."""
-
-    host: str
-    machine: str  # which start of it, and which container
-    pid: int
-    born: float
-
-
-def this_process() -> Owner:
-    """The process that asks, as others know it."""
-    return Owner(host=socket.gethostname(), machine=_machine(), pid=os.getpid(), born=psutil.Process().create_time())
-
-
-def called(owner: Owner) -> str:
-    """An owner in messages."""
-    return f"process {owner['pid']} on {owner['host']}"
-
-
-@lru_cache(maxsize=1)
-def _machine() -> str:
-    """One for all processes that see each other's numbers, and no others."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:  # not Linux
-        return f"{socket.gethostname()} {psutil.boot_time():.0f}"
 
 
 class Onlooker:
@@ -58,22 +23,14 @@ class Onlooker:
 
     def lives(self, owner: Owner, *, trial: int, beats: int) -> bool:
         """Whether the owner of a trial, which has counted up to `beats`, is at work."""
-        if owner.get("machine") == _machine():
-            return _is_process(owner)
+        if is_here(owner):
+            return lives(owner)
         now = time.monotonic()
         count, since = self._heard.get(trial, (-1, now))
         if count != beats:
             self._heard[trial] = (beats, now)
             return True
         return now - since < GRACE_SECONDS
-
-
-def _is_process(owner: Owner) -> bool:
-    try:
-        process = psutil.Process(owner["pid"])
-        return process.create_time() == owner["born"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Heart:

@@ -1,0 +1,356 @@
+"""A store in a bucket as an extraction into it has it: a working copy of all but the features, in a folder of its own.
+
+The copy is a store like any other, to which rows are written; their features go into the bucket as deliveries, so that
+the folder holds a few at a time. What else the extraction changes goes there when it ends.
+
+    mirror/zarr.json                the inventory: readers find no store while it says that it is not complete
+    mirror/extraction/state.zip     the working copy as it was prepared, with what it needs to go on
+    mirror/extraction/<job>/...     deliveries since, of the job that the state names
+
+The inventory decides what is true: the objects that it lists while it says that they are complete; else the state, and
+the deliveries of its job. Each is one object, put whole, so that a kill at any moment leaves one or the other; whatever
+else lies there is left over, and removed by who comes next.
+"""
+
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from ...configs.place import BucketUrl
+from ...documents import fingerprint
+from ...errors import NotFoundError, OutputExistsError, StoreError
+from ...wording import count_of
+from ..chunk_files import CHECKSUM, checksum
+from ..contents import complete_rows, feature_arrays
+from ..index import Index
+from ..nodes import JsonObject, inside, read_array_metadata
+from ..store import FeatureStore
+from .bucket import Bucket, Held, Listing
+from .deliveries import deliver, deliveries_of, record_deliveries
+from .inventory import EXTRACTION, INVENTORY, STATE, Entry, Inventory, parse_inventory, sha256_of
+from .opened import Snapshot
+from .rows import work_together
+from .shards import FEATURES, Sharding, packed, shard_named, sharding_of, unpacked
+from .state import State, packed_state, unpack_state
+from .upload import Planned, identity_of, planned_objects
+from .writing import WRITER
+
+_NUM_THREADS = 8  # each has an object in memory
+
+
+class WorkingCopy:
+    """The working copy in `folder` of the store in `bucket`, to which nobody else writes.
+
+    Attributes:
+        store: it itself; it is told of by the bucket's URL.
+    """
+
+    def __init__(self, bucket: Bucket, folder: Path, state: State, inventory: Inventory | None) -> None:
+        self.store = FeatureStore.open_copy(folder, of=bucket.url)
+        self.state = state
+        self._bucket = bucket
+        self._inventory = inventory
+        self._made_by = dict(self.store.manifest["features"])
+        self.is_begun = False
+
+    def begin(self, about: JsonObject) -> None:
+        """Say in the bucket that the store is being written, as the working copy is now; `about` as in `State`."""
+        job = uuid.uuid4().hex[:12]
+        self._keep_objects_of(self._unchanged_sets())
+        self.state = State(job=job, about=about, objects=self.state.objects, chunks_a_shard=self._chunks_a_shard())
+        self._bucket.write(STATE, packed_state(self.store, self.state))
+        self._say(complete=False, objects=self._inventory.objects if self._inventory is not None else {})
+        self.is_begun = True
+
+    @property
+    def shardings(self) -> dict[str, Sharding]:
+        """How the arrays of features lie in objects, by name."""
+        return {
+            name: sharding_of(
+                name,
+                read_array_metadata(inside(self.store.folder, name)),
+                chunks_a_shard=self.state.chunks_a_shard.get(name),
+            )
+            for name in feature_arrays(self.store)
+        }
+
+    def deliver(self, name: str, rows: Mapping[str, Sequence[int]], *, others: Bool[np.ndarray, " row"]) -> None:
+        """Put what the working copy has of `rows` (by feature set) into the bucket, under a name that only they have.
+        `others` are the rows that somebody else may write; raises as `deliveries.deliver`."""
+        shardings = self.shardings
+        is_shared = {array: self._shared(sharding, others) for array, sharding in shardings.items()}
+        prefix = f"{EXTRACTION}/{self.state.job}/{name}"
+        deliver(self.store, self._bucket, prefix, rows=rows, shardings=shardings, is_shared=is_shared)
+
+    def take_in(self) -> None:
+        """Record in the working copy what was delivered since it was prepared, and put together the objects that hold
+        other rows than those that are complete now.
+
+        Raises:
+            StoreError: if something that was put into the bucket is gone or damaged.
+        """
+        held = self._bucket.listed()
+        deliveries = list(deliveries_of(self._bucket, list(held), self.state.job))
+        record_deliveries(self.store, [delivery for _, delivery in deliveries])
+        for _, delivery in deliveries:
+            self.state.objects.update(delivery.objects)
+        parts: dict[str, list[tuple[str, Entry]]] = {}
+        for prefix, delivery in deliveries:
+            for key, entry in delivery.parts.items():
+                parts.setdefault(key, []).append((f"{prefix}/{key}", entry))
+        wanted = self._wanted_objects()
+        together = [wanted[key] for key in {*parts, *self._wrong_objects(wanted, held)} & wanted.keys()]
+
+        def put_together(each: _Wanted) -> None:
+            content = self._joined(each, parts.get(each.key, ()))
+            e_tag = self._bucket.write(each.key, content).e_tag
+            self.state.objects[each.key] = Entry(size=len(content), sha256=sha256_of(content), e_tag=e_tag)
+
+        with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="put-together") as pool:
+            work_together(pool, put_together, together)
+        for key in self.state.objects.keys() - wanted.keys():
+            del self.state.objects[key]
+
+    def finish(self) -> None:
+        """Make the store in the bucket what the working copy and what was delivered are, and let readers have it.
+
+        Raises:
+            StoreError: as `take_in`, and if somebody else has written to the bucket meanwhile.
+        """
+        if not self.is_begun:
+            if self._is_as_in_bucket():
+                self._remove_others()
+                return
+            self.begin({})
+        self.take_in()
+        held, objects = self._bucket.listed(), dict(self.state.objects)
+        changed = []
+        for each in self._planned():
+            if shard_named(each.name) and each.name.startswith(FEATURES):
+                continue
+            if (entry := self._unchanged(each, held)) is not None:
+                objects[each.name] = entry
+            else:
+                changed.append(each)
+        self._put(changed, objects)
+        self._require_held(objects)
+        self._say(complete=True, objects=objects)
+        self._remove_others()
+
+    def _planned(self) -> list[Planned]:
+        return list(planned_objects(self.store, chunks_a_shard=self._chunks_a_shard()))
+
+    def _chunks_a_shard(self) -> dict[str, int]:
+        return {name: sharding.chunks_a_shard for name, sharding in self.shardings.items()}
+
+    def _unchanged(self, planned: Planned, held: Listing) -> Entry | None:
+        """What the inventory says of an object that is there as it is to be."""
+        entry = None if self._inventory is None else self._inventory.objects.get(planned.name)
+        if entry is None or held.get(planned.name) != Held(entry.size, entry.e_tag):
+            return None
+        content = planned.make()
+        return entry if entry.content == (len(content), sha256_of(content)) else None
+
+    def _is_as_in_bucket(self) -> bool:
+        """Whether nothing of the store has changed since the copy was opened."""
+        if self._inventory is None or not self._inventory.complete:
+            return False
+        held, planned = self._bucket.listed(), self._planned()
+        rest = [each for each in planned if not each.name.startswith(FEATURES) or not shard_named(each.name)]
+        return (
+            {each.name for each in planned} == self._inventory.objects.keys()
+            and not self._wrong_objects(self._wanted_objects(), held)
+            and all(self._unchanged(each, held) is not None for each in rest)
+        )
+
+    def _wanted_objects(self) -> dict[str, "_Wanted"]:
+        """The objects of features that hold a complete row, by name."""
+        found, rows = {}, complete_rows(self.store)
+        for name, sharding in self.shardings.items():
+            chunk_bytes = read_array_metadata(inside(self.store.folder, name)).chunk_bytes
+            numbers = rows[name] // sharding.chunks_a_shard
+            starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+            for of_object in np.split(rows[name], starts[1:]) if len(starts) else []:
+                each = _Wanted(sharding, int(of_object[0]) // sharding.chunks_a_shard, of_object.tolist(), chunk_bytes)
+                found[each.key] = each
+        return found
+
+    def _wrong_objects(self, wanted: Mapping[str, "_Wanted"], held: Listing) -> set[str]:
+        """Objects that are there and are not those that are known to be, or hold other rows."""
+        return {
+            key
+            for key, entry in self.state.objects.items()
+            if key not in wanted
+            or entry.size != wanted[key].num_bytes
+            or held.get(key) != Held(entry.size, entry.e_tag)
+        }
+
+    def _joined(self, wanted: "_Wanted", parts: Sequence[tuple[str, Entry]]) -> bytes:
+        """The object with the chunks of exactly its complete rows: those that were delivered, or else those there."""
+        sharding, first = wanted.sharding, wanted.number * wanted.sharding.chunks_a_shard
+        chunks: dict[int, memoryview] = {}
+        contents = [self._bucket.read(wanted.key)] if wanted.key in self.state.objects else []
+        contents += [self._part(name, entry) for name, entry in parts]
+        for content in contents:
+            try:
+                there = unpacked(content, sharding)
+            except ValueError as error:
+                raise StoreError(f"{self._bucket.url}: the object {wanted.key} is damaged: {error}.") from None
+            chunks |= {first + place: chunk for place, chunk in enumerate(there) if chunk is not None}
+        for row in wanted.rows:
+            chunk = chunks.get(row)
+            if chunk is None or len(chunk) != wanted.chunk_bytes or not _is_whole(chunk):
+                raise StoreError(
+                    f"{self._bucket.url}: the chunk of row {row} in the object {wanted.key} is gone or damaged. "
+                    f"{self._bucket.how_to_mend}"
+                )
+        kept = [bytes(chunks[row]) if row in wanted.rows else None for row in sharding.chunks_of(wanted.number)]
+        return packed(kept, chunks_a_shard=sharding.chunks_a_shard)
+
+    def _put(self, planned: Sequence[Planned], objects: dict[str, Entry]) -> None:
+        def put(each: Planned) -> None:
+            content = each.make()
+            e_tag = self._bucket.write(each.name, content).e_tag
+            objects[each.name] = Entry(size=len(content), sha256=sha256_of(content), e_tag=e_tag)
+
+        with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="finish") as pool:
+            work_together(pool, put, planned)
+
+    def _require_held(self, objects: Mapping[str, Entry]) -> None:
+        held = self._bucket.listed()
+        others = [name for name, entry in objects.items() if held.get(name) != Held(entry.size, entry.e_tag)]
+        if others:
+            raise StoreError(
+                f"Somebody else has written to {self._bucket.url} meanwhile, such as {others[0]}. See that nobody "
+                "does, and run the same command again."
+            )
+
+    def _say(self, *, complete: bool, objects: Mapping[str, Entry]) -> None:
+        self._inventory = Inventory(str(self._bucket.url), identity_of(self.store), complete, objects)
+        self._bucket.write(INVENTORY, self._inventory.encoded())
+
+    def _unchanged_sets(self) -> set[str]:
+        """Feature sets that are made as they were when the copy was opened."""
+        made_by = self.store.manifest["features"]
+        return {name for name in self.store.feature_sets if made_by[name] == self._made_by.get(name)}
+
+    def _keep_objects_of(self, feature_sets: set[str]) -> None:
+        """Forget the objects of all other sets, which may lie otherwise by now, or not at all."""
+        kept = {f"{FEATURES}{name}/{array}" for name in feature_sets for array in self.store.arrays(name)}
+        self.state = self.state.model_copy(
+            update={
+                "objects": {
+                    key: entry for key, entry in self.state.objects.items() if (shard_named(key) or ("", 0))[0] in kept
+                },
+                "chunks_a_shard": {name: n for name, n in self.state.chunks_a_shard.items() if name in kept},
+            }
+        )
+
+    def _shared(self, sharding: Sharding, others: Bool[np.ndarray, " row"]) -> Bool[np.ndarray, " shard"]:
+        """Which objects of an array hold other rows too: those that are there already, and those of `others`."""
+        names = (sharding.key(number) for number in range(sharding.num_shards))
+        shared = np.fromiter((name in self.state.objects for name in names), dtype=bool)
+        shared[np.flatnonzero(others) // sharding.chunks_a_shard] = True
+        return shared
+
+    def _part(self, name: str, entry: Entry) -> memoryview:
+        content = self._bucket.read(name)
+        if entry.content != (len(content), sha256_of(content)):
+            raise StoreError(f"{self._bucket.url}/{name} is damaged: it is not what was delivered.")
+        return content
+
+    def _remove_others(self) -> None:
+        """Remove what belongs to no store: what the extraction needed, and what others have left."""
+        assert self._inventory is not None
+        kept = self._inventory.objects.keys() | {INVENTORY, WRITER}
+        if others := sorted(self._bucket.listed().keys() - kept):
+            self._bucket.remove(others)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """An object of features as it is to be: with the chunks of `rows`, each of so many bytes."""
+
+    sharding: Sharding
+    number: int
+    rows: list[int]
+    chunk_bytes: int
+
+    @property
+    def key(self) -> str:
+        return self.sharding.key(self.number)
+
+    @property
+    def num_bytes(self) -> int:
+        return len(self.rows) * self.chunk_bytes + self.sharding.index_bytes
+
+
+def scratch_path(url: BucketUrl) -> Path:
+    """Where working copies of a store in a bucket are made, each in a folder beside it: among the temporary files of
+    this machine."""
+    return Path(tempfile.gettempdir()) / f"weldcache-{fingerprint(str(url))[:8]}"
+
+
+def open_working_copy(bucket: Bucket, folder: Path, *, index: Index) -> WorkingCopy:
+    """The working copy, in the new `folder`, of the store in the bucket; of an empty one with the rows of `index` where
+    there is none yet. What an interrupted extraction has delivered is in it.
+
+    Raises:
+        NotFoundError: if a mirror was begun there, and is not complete.
+        OutputExistsError: if something else is there.
+        StoreError: if the store is damaged.
+    """
+    held = bucket.listed()
+    if INVENTORY not in held:
+        if foreign := [name for name in held if name != WRITER and not name.startswith(EXTRACTION)]:
+            raise OutputExistsError(
+                f"{bucket.url} holds {count_of(len(foreign), 'object')} that are no store's, such as {min(foreign)}. "
+                "Choose another prefix."
+            )
+        FeatureStore.create(folder, index=index)
+        return WorkingCopy(bucket, folder, State.new({}, {}), None)
+    inventory = parse_inventory(bytes(bucket.read(INVENTORY)), where=f"{bucket.url}/{INVENTORY}")
+    if inventory.complete:
+        snapshot = Snapshot(bucket)
+        folder.mkdir()
+        snapshot.bring(folder)
+        objects = {
+            key: entry.model_copy(update={"e_tag": snapshot.held[key].e_tag})  # a copied bucket has its own
+            for key, entry in snapshot.inventory.objects.items()
+            if key.startswith(FEATURES) and key in snapshot.shards and key in snapshot.held
+        }
+        chunks = {name: each.chunks_a_shard for name, each in snapshot.shardings.items() if name.startswith(FEATURES)}
+        return WorkingCopy(bucket, folder, State.new(objects, chunks), snapshot.inventory)
+    if STATE not in held:
+        raise NotFoundError(
+            f"The store at {bucket.url} is not complete: a mirror was begun and not ended. Run `weldcache mirror "
+            f"FOLDER {bucket.url}` to go on with it."
+        )
+    working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), inventory)
+    working.take_in()
+    return working
+
+
+def join_working_copy(bucket: Bucket, folder: Path) -> WorkingCopy:
+    """The working copy, in the new `folder`, that somebody else has prepared and begun with.
+
+    Raises:
+        NotFoundError: if nobody has.
+        StoreError: if it is damaged.
+    """
+    found = bucket.claimed(STATE)
+    if found is None:
+        raise NotFoundError(f"Nobody extracts into {bucket.url}.")
+    working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), None)
+    working.is_begun = True
+    return working
+
+
+def _is_whole(chunk: memoryview) -> bool:
+    return checksum(bytes(chunk[: -CHECKSUM.size])) == chunk[-CHECKSUM.size :]

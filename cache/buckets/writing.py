@@ -1,0 +1,144 @@
+"""One writer at a time of a store in a bucket: an object says who it is, and counts up for as long as he lives.
+
+A bucket has no locks. But a service puts an object on request only where there is none, or only over the version that
+one has seen, so that of several who try, one succeeds. Who finds the object of another process of this machine knows
+whether that lives. Of one elsewhere he waits whether it counts up: clocks of two machines are never compared.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pydantic import ValidationError
+
+from ...documents import parse_json
+from ...errors import BucketAccessError, BucketError, BusyError
+from ...owners import Owner, called, is_here, lives, this_process
+from ...progress import say
+from ...wording import format_seconds
+from ..nodes import Told
+from .bucket import Bucket, Version
+
+WRITER = "mirror/writer.json"  # the object
+BEAT_SECONDS = 5.0  # between two signs of life
+GRACE_SECONDS = 60.0  # without one, until a writer elsewhere is taken for dead; he stops some beats before that
+
+
+class Writer(Told):
+    """Who writes to a store; `token` is of no other writer, and `beats` are counted up."""
+
+    owner: Owner
+    token: str
+    beats: int
+
+
+@contextmanager
+def written_by_one(bucket: Bucket) -> Iterator[Callable[[], None]]:
+    """Be the only one who writes to the store in `bucket`. Yields what raises BusyError once another has taken over,
+    which happens only to who could not reach the bucket for a while.
+
+    Raises:
+        BusyError: if somebody else writes to it.
+    """
+    mine = _Claim(bucket)
+    mine.take()
+    heart = threading.Thread(target=mine.beat, name="writer", daemon=True)
+    heart.start()
+    try:
+        yield mine.require
+    finally:
+        mine.ended.set()
+        heart.join()
+        if not mine.lost:
+            bucket.remove([WRITER])
+
+
+class _Claim:
+    """This process as the writer of a store."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.ended = threading.Event()
+        self.lost = False
+        self._bucket = bucket
+        self._writer = Writer(owner=this_process(), token=uuid.uuid4().hex, beats=0)
+        self._version: Version = {}
+        self._last = time.monotonic()
+
+    def require(self) -> None:
+        if self.lost or time.monotonic() - self._last > GRACE_SECONDS - 3 * BEAT_SECONDS:
+            raise BusyError(
+                f"{self._bucket.url} has another writer by now: this process could not reach it for "
+                f"{format_seconds(GRACE_SECONDS)}. Wait for the other one to end, and run the same command again."
+            )
+
+    def take(self) -> None:
+        """Become the writer; in the place of one who has died, if need be."""
+        former: Version | None = None
+        while not self._claim(former):
+            found = _writer_in(self._bucket)
+            former = None if found is None else self._taken_for_dead(*found)
+
+    def beat(self) -> None:
+        """Give signs of life until `ended`."""
+        while not self.ended.wait(BEAT_SECONDS):
+            self._writer = self._writer.model_copy(update={"beats": self._writer.beats + 1})
+            try:
+                self.lost = not self._claim(self._version)
+            except (BucketError, BucketAccessError):
+                continue  # which may be over next time
+            if self.lost:
+                return
+
+    def _claim(self, former: Version | None) -> bool:
+        content = self._writer.model_dump_json().encode()
+        version = self._bucket.claim(WRITER, content, over=former)
+        if version is None:
+            # An answer may have been lost on the way, and the request have been sent twice.
+            found = _writer_in(self._bucket)
+            version = found[1] if found is not None and found[0].token == self._writer.token else None
+        if version is None:
+            return False
+        self._version, self._last = version, time.monotonic()
+        return True
+
+    def _taken_for_dead(self, writer: Writer, version: Version) -> Version:
+        """The version of the object that a dead writer has left.
+
+        Raises:
+            BusyError: if he lives.
+        """
+        if is_here(writer.owner):
+            if lives(writer.owner):
+                raise self._busy(writer)
+            return version
+        say(
+            f"{called(writer.owner)} wrote to {self._bucket.url}; waiting up to {format_seconds(GRACE_SECONDS)} to see "
+            "whether it still does."
+        )
+        since = time.monotonic()
+        while time.monotonic() - since < GRACE_SECONDS:
+            time.sleep(BEAT_SECONDS / 2)
+            found = _writer_in(self._bucket)
+            if found is not None and found[0] != writer:
+                raise self._busy(found[0])
+            if found is None:
+                break  # it has ended, and may have another follower
+        return version
+
+    def _busy(self, writer: Writer) -> BusyError:
+        return BusyError(f"{self._bucket.url} is busy: {called(writer.owner)} writes to it. Wait for it to end.")
+
+
+def _writer_in(bucket: Bucket) -> tuple[Writer, Version] | None:
+    found = bucket.claimed(WRITER)
+    if found is None:
+        return None
+    try:
+        return Writer.model_validate(parse_json(found[0])), found[1]
+    except (ValidationError, ValueError):
+        raise BusyError(
+            f"{bucket.url}/{WRITER} does not say who writes to the store. If nobody does, remove it with the service's "
+            "own tools."
+        ) from None

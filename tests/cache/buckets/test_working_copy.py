@@ -1,0 +1,252 @@
+"""Rows that are written into a bucket make the store that they make in a folder, whatever is killed in between."""
+
+import io
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from weldcache.cache.buckets.bucket import Bucket
+from weldcache.cache.buckets.download import download
+from weldcache.cache.buckets.inventory import EXTRACTION, INVENTORY, STATE
+from weldcache.cache.buckets.upload import upload
+from weldcache.cache.buckets.working_copy import WorkingCopy, join_working_copy, open_working_copy
+from weldcache.cache.index import Index
+from weldcache.cache.status import Status
+from weldcache.cache.store import FeatureStore
+from weldcache.cache.writer import StoreWriter
+from weldcache.configs.place import BucketUrl
+from weldcache.errors import NotFoundError, OutputExistsError, StoreError
+from weldcache.tests.cache.buckets.conftest import NUM_ROWS, SPEC, tokens_of, write
+from weldcache.tests.cache.buckets.test_mirrors import Killed, killing
+from weldcache.tests.children import differing
+
+
+def deliver(working: WorkingCopy, rows: Sequence[int]) -> None:
+    """Make rows and deliver them; every fifth is absent. All others may come from somebody else."""
+    write(working.store, [row for row in rows if row % 5])
+    for row in rows:
+        if row % 5 == 0:
+            StoreWriter(working.store).report(SPEC.name, row, Status.ABSENT, reason="no film")
+    others = np.ones(len(working.store.index), dtype=bool)
+    others[list(rows)] = False
+    working.deliver(f"{rows[0]:04}", {SPEC.name: rows}, others=others)
+
+
+def extract(bucket: Bucket, folder: Path, index: Index, *, spans: Sequence[Sequence[int]]) -> int:
+    """What an extraction does; return how many rows it had to make."""
+    working = open_working_copy(bucket, folder, index=index)
+    store = working.store
+    store.follow(index)
+    if SPEC.name not in store.feature_sets:
+        store.add_constant("text/prompt", np.arange(1, 6, dtype=np.float32), made_by={})
+        store.add_feature_set(SPEC)
+    missing = np.flatnonzero(store.status(SPEC.name) == Status.MISSING).tolist()
+    todo = [[row for row in span if row in missing] for span in spans]
+    if any(todo):
+        working.begin({})
+    for rows in filter(None, todo):
+        deliver(working, rows)
+    working.finish()
+    return len(missing)
+
+
+SPANS = [list(range(16)), list(range(16, 21)), [*range(21, NUM_ROWS)]]  # of which the first has two whole objects
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 4, 6, 8, 12, 15, 20, 30, 40])
+def test_whatever_is_killed_the_store_is_that_of_a_folder(
+    filled: FeatureStore,
+    bucket: Bucket,
+    opens: BucketUrl,
+    make_index: Callable[..., Index],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    after: int,
+) -> None:
+    index = make_index(NUM_ROWS)
+    with monkeypatch.context() as patch:
+        killing(patch, bucket, "write", after=after)
+        with pytest.raises(Killed):
+            extract(bucket, tmp_path / "first", index, spans=SPANS)
+    with pytest.raises(NotFoundError):
+        FeatureStore.open(opens)
+    num_made = extract(bucket, tmp_path / "again", index, spans=SPANS)
+    assert num_made < NUM_ROWS or after < 7
+    held = bucket.listed()
+    assert not [name for name in held if name.startswith(EXTRACTION)]
+    assert extract(bucket, tmp_path / "then", index, spans=SPANS) == 0 and bucket.listed() == held
+    download(bucket, tmp_path / "copy.zarr")
+    assert [name for name in differing(tmp_path / "copy.zarr", filled.folder) if "mirror/" not in name] == []
+
+
+@pytest.mark.parametrize("after", [None, 3, 9, 14, 20])
+def test_what_comes_later_joins_what_is_there(
+    filled: FeatureStore,
+    bucket: Bucket,
+    opens: BucketUrl,
+    make_index: Callable[..., Index],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    after: int | None,
+) -> None:
+    """New rows in an object that is there, rows whose files have changed, and one that has become unreadable."""
+    upload(filled.folder, bucket)
+    index = make_index(NUM_ROWS + 6)
+
+    def more(store: FeatureStore, made: Callable[[Sequence[int]], None]) -> None:
+        store.follow(index)
+        store.forget(SPEC.name, [3, 17])
+        made([*range(NUM_ROWS, NUM_ROWS + 6), 3])
+        StoreWriter(store).report(SPEC.name, 17, Status.UNREADABLE, reason="damaged")
+
+    def in_bucket(folder: Path) -> None:
+        working = open_working_copy(bucket, folder, index=index)
+        store = working.store
+        more(store, lambda rows: None)
+        working.begin({})
+        deliver(working, [*range(NUM_ROWS, NUM_ROWS + 6), 3])
+        working.finish()
+
+    def in_folder(rows: Sequence[int]) -> None:
+        write(filled, [row for row in rows if row % 5])
+        StoreWriter(filled).report(SPEC.name, NUM_ROWS, Status.ABSENT, reason="no film")
+        StoreWriter(filled).report(SPEC.name, NUM_ROWS + 5, Status.ABSENT, reason="no film")
+
+    if after is not None:
+        with monkeypatch.context() as patch:
+            killing(patch, bucket, "write", after=after)
+            with pytest.raises(Killed):
+                in_bucket(tmp_path / "first")
+    in_bucket(tmp_path / "again")
+    more(filled, in_folder)
+    for array in SPEC.arrays:  # in a folder the chunk of a row that is forgotten stays
+        for path in (filled.folder / f"features/{SPEC.name}/{array.name}").glob("c.17*"):
+            path.unlink()
+    download(bucket, tmp_path / "copy.zarr")
+    assert [name for name in differing(tmp_path / "copy.zarr", filled.folder) if "mirror/" not in name] == []
+    there = FeatureStore.open(opens)
+    assert there.read(f"{SPEC.name}/tokens", [NUM_ROWS + 1]).tobytes() == tokens_of(NUM_ROWS + 1).tobytes()
+
+
+def test_a_set_that_something_else_makes_takes_nothing_of_the_former_one(
+    filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
+) -> None:
+    index = make_index(NUM_ROWS)
+    extract(bucket, tmp_path / "first", index, spans=SPANS)
+    working = open_working_copy(bucket, tmp_path / "again", index=index)
+    working.store.replace_feature_set(type(SPEC)(SPEC.name, SPEC.arrays, {"backbone": {"model": "another"}}))
+    working.begin({})
+    deliver(working, [6, 7, 8])
+    working.finish()
+    copy = FeatureStore.open(download(bucket, tmp_path / "copy.zarr") and tmp_path / "copy.zarr")
+    assert np.flatnonzero(copy.status(SPEC.name) == Status.COMPLETE).tolist() == [6, 7, 8]
+    assert len([name for name in bucket.listed() if name.startswith(f"features/{SPEC.name}/tokens/c")]) == 2
+
+
+def test_workers_with_copies_of_their_own_deliver_what_one_makes(
+    filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
+) -> None:
+    first = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
+    first.store.add_constant("text/prompt", np.arange(1, 6, dtype=np.float32), made_by={})
+    first.store.add_feature_set(SPEC)
+    first.begin({"said": "to all"})
+    others = [join_working_copy(bucket, tmp_path / str(number)) for number in range(2)]
+    assert others[0].state.about == {"said": "to all"}
+    for number, rows in enumerate([[*range(0, 30, 3)], [*range(1, 30, 3)], [*range(2, 30, 3)]]):
+        deliver([first, *others][number], rows)
+    assert not list((tmp_path / "1" / "features").rglob("c.*"))
+    others[1].finish()
+    download(bucket, tmp_path / "copy.zarr")
+    assert [name for name in differing(tmp_path / "copy.zarr", filled.folder) if "mirror/" not in name] == []
+
+
+def test_what_is_something_else_is_left_alone(
+    filled: FeatureStore,
+    bucket: Bucket,
+    make_index: Callable[..., Index],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    index = make_index(NUM_ROWS)
+    with pytest.raises(NotFoundError, match="Nobody"):
+        join_working_copy(bucket, tmp_path / "a")
+    with monkeypatch.context() as patch:
+        killing(patch, bucket, "write", after=4)
+        with pytest.raises(Killed):
+            upload(filled.folder, bucket)
+    with pytest.raises(NotFoundError, match="a mirror was begun"):
+        open_working_copy(bucket, tmp_path / "b", index=index)
+    bucket.remove([INVENTORY])
+    with pytest.raises(OutputExistsError, match="no store's"):
+        open_working_copy(bucket, tmp_path / "c", index=index)
+
+
+def test_a_mirror_does_not_replace_what_an_interrupted_extraction_has_made(
+    filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
+) -> None:
+    upload(filled.folder, bucket)
+    working = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
+    working.begin({})
+    with pytest.raises(OutputExistsError, match="weldcache extract"):
+        upload(filled.folder, bucket)
+    working.finish()
+    assert upload(filled.folder, bucket).num_copied == 0
+
+
+def damaged_states() -> dict[str, Callable[[bytes], bytes]]:
+    def packed(*members: tuple[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", compression) as archive:
+            for name, data in members:
+                archive.writestr(name, data)
+        return content.getvalue()
+
+    def with_member(name: str) -> Callable[[bytes], bytes]:
+        def change(whole: bytes) -> bytes:
+            with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+                return packed(("state.json", archive.read("state.json")), (name, b"{}"))
+
+        return change
+
+    return {
+        "cut": lambda whole: whole[:-30],
+        "flipped": lambda whole: whole.replace(b'"job": "', b'"job": "x'),
+        "led out": with_member("store/../../outside"),
+        "compressed": lambda whole: packed(("state.json", b"{}" * 1000), compression=zipfile.ZIP_DEFLATED),
+        "empty": lambda whole: packed(),
+    }
+
+
+@pytest.mark.parametrize("how", sorted(damaged_states()))
+def test_a_state_that_was_edited_is_refused(
+    bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path, how: str
+) -> None:
+    working = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
+    working.begin({})
+    bucket.write(STATE, damaged_states()[how](bytes(bucket.read(STATE))))
+    with pytest.raises(StoreError, match="no working copy"):
+        open_working_copy(bucket, tmp_path / "again", index=make_index(NUM_ROWS))
+    assert not list(tmp_path.rglob("outside"))
+
+
+def test_a_delivery_that_was_edited_is_refused(
+    filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
+) -> None:
+    working: Any = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
+    working.store.add_feature_set(SPEC)
+    working.begin({})
+    deliver(working, [1, 2])
+    (name,) = [name for name in bucket.listed() if name.startswith(EXTRACTION) and name.endswith("/0001.json")]
+    whole = bytes(bucket.read(name))
+    bucket.write(name, whole.replace(b'"rows": [1, 2]', b'"rows": [1, 3]'))
+    with pytest.raises(StoreError, match="checksum"):
+        working.finish()
+    bucket.write(name, whole)
+    part = next(each for each in bucket.listed() if each.startswith(name.removesuffix(".json") + "/"))
+    bucket.write(part, bytes(bucket.read(part))[:-1] + b"x")
+    with pytest.raises(StoreError, match="is not what was delivered"):
+        working.finish()
