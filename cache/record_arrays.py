@@ -5,7 +5,7 @@ was damaged, never look alike here.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,19 @@ Values = NDArray[Any]  # one a row: numbers, or texts as objects
 _LENGTH = struct.Struct("<I")
 
 
-def texts_in(content: bytes, *, most: int) -> Iterator[bytes]:
+def texts_in(content: bytes, *, most: int) -> list[bytes]:
     """The first `most` texts of a chunk as Zarr's `vlen-utf8` codes them, up to one that is not whole."""
-    position = _LENGTH.size
+    texts: list[bytes] = []
+    end, length_at = _LENGTH.size, _LENGTH.unpack_from
     for _ in range(most):
-        start = position + _LENGTH.size
+        start = end + _LENGTH.size
         if start > len(content):
-            return
-        position = start + _LENGTH.unpack_from(content, position)[0]
-        if position > len(content):
-            return
-        yield content[start:position]
+            break
+        end = start + length_at(content, end)[0]
+        if end > len(content):
+            break
+        texts.append(content[start:end])
+    return texts
 
 
 class RecordArray:
@@ -114,8 +116,8 @@ class RecordArray:
             whole = np.frombuffer(body[: len(body) // self.dtype.itemsize * self.dtype.itemsize], dtype=self.dtype)
             values[: len(whole)] = whole[: len(values)]
             return values
-        for place, text in enumerate(texts_in(body, most=len(values))):
-            values[place] = text.decode(errors="replace")
+        texts = texts_in(body, most=len(values))
+        values[: len(texts)] = [text.decode(errors="replace") for text in texts]
         return values
 
     def fault(self, number: int, what: str) -> StoreError:

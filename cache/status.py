@@ -85,6 +85,12 @@ def source_numbers(stream: str, numbers: Sequence[float]) -> SourceFile:
     return SourceFile(f"{_NUMBERS}{stream}", len(told), 0, hashlib.sha256(told).hexdigest())
 
 
+def encoded_numbers(stream: str, numbers: Sequence[float]) -> str:
+    """What `encode_sources` makes of `source_numbers` alone, in a third of the time."""
+    told = struct.pack(f"<{len(numbers)}d", *numbers)
+    return f'[["{_NUMBERS}{stream}",{len(told)},0,"{hashlib.sha256(told).hexdigest()}"]]'
+
+
 def encode_sources(files: Iterable[SourceFile]) -> str:
     """Files as the text that a store keeps of a row; an empty text for no file."""
     listed = [

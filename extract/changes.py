@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cache.status import SourceFile, Status, encode_sources, source_file, stays_below
+from ..cache.status import SourceFile, Status, encoded_numbers, source_file, stays_below
 from ..cache.store import FeatureStore
 from ..cache.writer import StoreWriter
 from ..progress import Progress
@@ -88,11 +88,12 @@ def changes_of_feature(
     renewals: dict[str, dict[int, Sequence[SourceFile]]] = {name: {} for name in names}
     for sample, row, recorded in _complete_rows(store, samples, names, progress):
         paths = encoder.reader.files(sample) if sample.why_absent(stream) is None else ()
-        numbers = sample.numbers(stream)
+        # Numbers alone are compared as they would be recorded, undecoded: of a table that is most of the rows.
+        told = encoded_numbers(stream, sample.vectors[stream]) if stream in sample.vectors and not paths else None
         for name, text in recorded.items():
-            if numbers and not paths and text == encode_sources(numbers):
+            if text == told:
                 continue
-            what, renewed = compared(name, text, paths, numbers)
+            what, renewed = compared(name, text, paths, sample.numbers(stream))
             if what:
                 yield Change(name, row, sample.key, what)
             elif renewed:

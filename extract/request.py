@@ -110,6 +110,8 @@ class Request:
         Where the data set says no split, what is drawn by other settings, or was by a former version, moves no sample
         that something may have been trained on; and a new one joins its group.
         """
+        if not any(sample.drawn_from for sample in self.samples):
+            return self
         part_of = dict(zip(held.keys.tolist(), held.parts.tolist(), strict=True))
         listed = [(sample, part_of.get(sample.key, LEFT_OUT)) for sample in self.samples]
         part_of_group = {sample.group: part for sample, part in listed if part != LEFT_OUT}

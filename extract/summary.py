@@ -1,6 +1,5 @@
 """What an extraction came to, for the rows asked for: what the store holds now, what not and why."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -68,7 +67,7 @@ def summarise(
 ) -> ExtractSummary:
     """What the store holds of `samples` after a run; the other arguments are as in the summary."""
     keys = {sample.key for sample in samples}
-    asked = np.isin(store.index.keys, list(keys))
+    asked = np.array([key in keys for key in store.index.keys.tolist()], dtype=bool)
     statuses = {name: store.status(name)[asked] for name in request.feature_sets}
     notes = notes_of(store, feature_sets=request.feature_sets)
     return ExtractSummary(
@@ -86,8 +85,8 @@ def summarise(
 
 
 def _count(status: NDArray[np.uint8]) -> dict[str, int]:
-    counted = Counter(Status(value).name.lower() for value in status.tolist())
-    return dict(counted)
+    values, counts = np.unique(status, return_counts=True)
+    return {Status(value).name.lower(): count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
 
 
 def describe_summary(summary: ExtractSummary) -> str:

@@ -91,7 +91,8 @@ def classes_as_written(written: Sequence[str]) -> list[str | None]:
 
 
 def targets_of_classes(written: Sequence[str], *, normal: Collection[str]) -> list[dict[str, TargetValue]]:
-    """Class and label of each sample from its class as somebody wrote it; nothing where that is not known.
+    """Class and label of each sample from its class as somebody wrote it; nothing where that is not known. Samples of a
+    class share what is told of them.
 
     Where no class at all is normal there are no labels: classes of animals are no defects.
     """
@@ -99,7 +100,11 @@ def targets_of_classes(written: Sequence[str], *, normal: Collection[str]) -> li
     labels = {name: NORMAL if is_one_of(name, (GOOD, *normal)) else DEFECT for name in classes if name is not None}
     if NORMAL not in labels.values():
         labels = {}
-    return [{} if name is None else {"class": name} | ({"label": labels[name]} if labels else {}) for name in classes]
+    told: dict[str | None, dict[str, TargetValue]] = {
+        name: {} if name is None else {"class": name} | ({"label": labels[name]} if labels else {})
+        for name in set(classes)
+    }
+    return [told[name] for name in classes]
 
 
 def tell_if_none_is_normal(place: Path, targets: Sequence[Mapping[str, TargetValue]]) -> None:

@@ -139,10 +139,12 @@ def samples_of(settings: TableSettings, table: Table) -> list[Sample]:
     if left_out := len(table) - len(kept):
         say(f"{table.path}: {count_of(left_out, 'row')} left out, as data.splits says.")
         table, splits = table.of_rows(kept), [splits[row] for row in kept]
+    vectors, unreadable = _vectors(settings, table)
+    # Columns of vectors are most of a table: as text they go before a million samples are made.
+    table = table.of_columns({column for _, column in _single_columns(settings)})
     targets = _targets(settings, table)
     tell_if_none_is_normal(table.path, targets)
     absent = _absent(settings, table)
-    vectors, unreadable = _vectors(settings, table)
     for row, why in unreadable.items():
         absent.setdefault(row, {}).update(why)
     keys, groups = table[settings.key], table[settings.group or settings.key]
@@ -200,11 +202,7 @@ def _check_columns(settings: TableSettings, table: Table) -> None:
     """Refuse columns that are named in the settings and not in the table, or hold lists, and names that several columns
     have."""
     path, columns = table.path, table.columns
-    named = {f"data.{name}": getattr(settings, name) for name in ("key", "split", "group", "label", "class_name")}
-    asked = [(setting, column) for setting, column in named.items() if column is not None]
-    asked += [("data.attributes", column) for column in settings.column_of.values()]
-    asked += [(f"data.streams.{stream}", column) for stream, column in settings.streams.items()]
-    asked += [(f"data.targets.{target}", column) for target, column in settings.targets.items()]
+    asked = _single_columns(settings)
     for setting, column in asked:
         if column not in columns:
             raise SourceError(
@@ -224,6 +222,16 @@ def _check_columns(settings: TableSettings, table: Table) -> None:
         raise SourceError(f"{path}: several columns are called {listed(repeated)}; keep one of each.")
     if not (settings.streams or settings.vectors):
         raise SourceError(f"{path}: name the columns of files in data.streams, such as data.streams.image=photo.")
+
+
+def _single_columns(settings: TableSettings) -> list[tuple[str, str]]:
+    """The columns that settings name, other than those of vectors, each with its setting."""
+    named = {f"data.{name}": getattr(settings, name) for name in ("key", "split", "group", "label", "class_name")}
+    asked = [(setting, column) for setting, column in named.items() if column is not None]
+    asked += [("data.attributes", column) for column in settings.column_of.values()]
+    asked += [(f"data.streams.{stream}", column) for stream, column in settings.streams.items()]
+    asked += [(f"data.targets.{target}", column) for target, column in settings.targets.items()]
+    return asked
 
 
 def _check_keys(settings: TableSettings, table: Table) -> None:

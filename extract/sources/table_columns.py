@@ -4,8 +4,9 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Collection, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from ...wording import brief, with_extra
 Decimal = Literal["point", "comma"]
 
 _SEPARATORS = (",", ";", "\t", "|")
+_ROWS_AT_ONCE = 1024
 _MARKS: Mapping[Decimal, str] = {"point": r"\.", "comma": ","}
 _NUMBER: Mapping[Decimal, re.Pattern[str]] = {
     decimal: re.compile(rf"[-+]?(?:[0-9]+(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][-+]?[0-9]{{1,3}})?")
@@ -53,6 +55,10 @@ class Table:
     def refused(self, row: int, column: str, why: str) -> SourceError:
         return SourceError(f"{self.place(row)}: {column} is {brief(self[column][row])}; {why}.")
 
+    def of_columns(self, columns: Collection[str]) -> "Table":
+        """The same of some columns: the others' texts can be given up."""
+        return replace(self, values={column: self.values[column] for column in columns})
+
     def of_rows(self, rows: Sequence[int]) -> "Table":
         """The same of some rows, none of which holds a list, counted as before."""
         values = {column: [told[row] for row in rows] for column, told in self.values.items()}
@@ -85,17 +91,18 @@ def _read_text(path: Path) -> Table:
     try:
         columns = tuple(name.strip() for name in next(reader, []))
         values: list[list[str]] = [[] for _ in columns]
-        for fields in reader:
-            if not any(map(str.strip, fields)):
-                continue
-            num_rows += 1
-            if len(fields) != len(columns):
-                raise SourceError(
-                    f"{path}, row {num_rows}: {len(fields)} values for {len(columns)} columns; give each column one "
-                    f"value, and put a value that holds {separator!r} in quotation marks."
-                )
-            for of_column, value in zip(values, fields, strict=True):
-                of_column.append(value.strip())
+        filled = (fields for fields in reader if any(map(str.strip, fields)))
+        while rows := list(islice(filled, _ROWS_AT_ONCE)):
+            for number, fields in enumerate(rows, start=num_rows + 1):
+                if len(fields) != len(columns):
+                    raise SourceError(
+                        f"{path}, row {number}: {len(fields)} values for {len(columns)} columns; give each column one "
+                        f"value, and put a value that holds {separator!r} in quotation marks."
+                    )
+            for of_column, texts in zip(values, zip(*rows, strict=True), strict=True):
+                shared: dict[str, str] = {}  # a text that stands in neighbouring rows is once in memory
+                of_column += [shared.setdefault(text, text) for text in map(str.strip, texts)]
+            num_rows += len(rows)
     except csv.Error as error:
         raise SourceError(f"{path}, line {reader.line_num}: {error}; check the quotation marks.") from error
     return Table(path, columns, dict(zip(columns, values, strict=True)), range(1, num_rows + 1))

@@ -12,7 +12,14 @@ import pytest
 from weldcache.cache.arrays import FeatureSetSpec
 from weldcache.cache.index import Index
 from weldcache.cache.records import LAYOUTS, Record, digest_of
-from weldcache.cache.status import SourceFile, Status, decode_sources, encode_sources
+from weldcache.cache.status import (
+    SourceFile,
+    Status,
+    decode_sources,
+    encode_sources,
+    encoded_numbers,
+    source_numbers,
+)
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.verification.verify import verify_store
 from weldcache.cache.writer import StoreWriter
@@ -205,3 +212,8 @@ def test_what_is_no_list_of_files_makes_no_files(text: str) -> None:
     assert decode_sources(encode_sources([FILE, measured])) == (FILE, measured) and decode_sources("") == ()
     with pytest.raises(ValueError):
         decode_sources(text)
+
+
+@pytest.mark.parametrize("numbers", [(1.0, -2.5e300, 3), (float("nan"), 0.1), ()])
+def test_numbers_are_encoded_at_once_as_in_two_steps(numbers: tuple[float, ...]) -> None:
+    assert encoded_numbers("spectrum", numbers) == encode_sources([source_numbers("spectrum", numbers)])

@@ -1,6 +1,7 @@
 """A table whose numbers are features: what is corrected beside them costs nothing, and a changed number is seen."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from weldcache.cache.status import source_file
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import FingerprintError
+from weldcache.extract.changes import CurrentFiles
 from weldcache.extract.pipeline import extract
 from weldcache.settings import Settings
 
@@ -129,3 +131,25 @@ def test_a_row_that_the_draw_keeps_out_of_train_leaves_it_only_with_relabel(sett
         extract(drawn(settings))
     extract(drawn(settings), relabel=True)
     assert parts(settings)[key] in ("val", "test")
+
+
+def test_rows_of_one_file_and_numbers_that_are_the_same_are_not_compared_one_by_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = settings.data.root
+    for name in ("one.csv", "two.csv"):
+        (root / name).write_text("Time,current\n" + "\n".join(f"{time},{time % 3}" for time in range(8)))
+    lines = [
+        "key,split,class_name,file,x1,x2",
+        *(f"k{n},train,good,{('one', 'two')[n // 6]}.csv,{n},2" for n in range(12)),
+    ]
+    (root / "table.csv").write_text("\n".join(lines))
+    told = settings.model_dump()
+    told["data"]["streams"] = {"sensor": "file"}
+    told["features"]["sensor"] = {"kind": "series_statistics", "channels": ["current"], "times": "seconds"}
+    both = Settings.model_validate(told)
+    assert extract(both).counts == {"columns": {"complete": 12}, "sensor": {"complete": 12}}
+    compare = Mock(wraps=CurrentFiles(root).compare)
+    monkeypatch.setattr(CurrentFiles, "compare", compare)
+    assert extract(both).num_tried == 0
+    assert [set(call.kwargs["present"]) for call in compare.call_args_list] == [{"one.csv"}, {"two.csv"}]

@@ -140,6 +140,15 @@ def test_a_number_that_is_none_costs_its_row_the_vector(tmp_path: Path, word: st
     assert [key for key in "abcde" if "spectrum" in samples[key].vectors] == ["a", "b", "d", "e"]
 
 
+def test_rows_share_what_they_have_in_common(tmp_path: Path) -> None:
+    """Else a million of them are gigabytes."""
+    rows = [f"k{n},train,b{n % 2},good,pictures/a.png,1,Ann,{n},0" for n in range(40)]
+    samples = source(tmp_path, "\n".join([TABLE.splitlines()[0], *rows])).samples()
+    for name in ("files", "targets", "absent", "unreadable", "notes", "masks", "drawn_from"):
+        assert len({id(getattr(sample, name)) for sample in samples}) == 1, name
+    assert len({id(sample.group) for sample in samples}) == 2
+
+
 def test_all_missing_files_are_counted(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"row 1: .*\(3 more like that\)"):
         source(tmp_path, TABLE.replace("pictures/", "images/")).samples()
