@@ -6,7 +6,8 @@ BIN := .venv/bin
 # Where tests put their files unless TMPDIR says so: into memory, where a sync costs nothing, if 4 GiB of it are to spare.
 MEMORY = $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}')" -gt 4194304 ] 2>/dev/null \
   && ! grep -q '^[^ ]* /dev/shm .*noexec' /proc/mounts && echo /dev/shm || echo /tmp)
-PYTEST = TMPDIR="$${TMPDIR:-$(MEMORY)}" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Bytecode is kept even where the environment says otherwise, or each of a hundred processes compiles all that it imports.
+PYTEST = PYTHONDONTWRITEBYTECODE= TMPDIR="$${TMPDIR:-$(MEMORY)}" $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all check docs clean
 

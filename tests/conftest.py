@@ -33,6 +33,10 @@ settings.load_profile("any machine")
 _SETTINGS = "\nextract:\n  device: cpu\n  workers: 0\ntrain:\n  device: cpu\n  epochs: 3\n"
 
 
+def pytest_configure() -> None:
+    gc.disable()  # until the first test: of what collecting the tests imports, nothing could go
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no worker begins a long one when the others are about to end."""
@@ -70,6 +74,7 @@ def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     gc.freeze()  # what is imported by now stays, and need not be looked through again and again
+    gc.enable()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield
