@@ -201,7 +201,7 @@ def test_a_package_brings_source_kind_recipe_and_judge(
     (tmp_path / "weldcache.yaml").write_text(SETTINGS)
     on_cpu = ["--set", "train.device=cpu"]
     extract = ["extract", "--set", "extract.workers=0", "--set", "extract.device=cpu"]
-    for command in (extract, ["train", "--run", "first", *on_cpu], ["eval", *on_cpu]):
+    for command in (extract, ["train", "--run", "first", *on_cpu], ["eval", "-v", *on_cpu]):
         outcome = weldcache(*command, folder=tmp_path)
         assert outcome.code == 0, outcome.err
     assert "Look at these first" in outcome.out
@@ -209,7 +209,7 @@ def test_a_package_brings_source_kind_recipe_and_judge(
     explained = weldcache("config", "explain", "recipe.feature", folder=tmp_path)
     assert explained.code == 0 and 'here: "statistics"' in explained.out
     assert "standard_score" in weldcache("config", "explain", "recipe.name", folder=tmp_path).out
-    told = weldcache("eval", "--set", "evaluate.judge=anomaly", folder=tmp_path)  # by a calibration of its own
+    told = weldcache("eval", "-v", "--set", "evaluate.judge=anomaly", folder=tmp_path)  # by a calibration of its own
     assert told.code == 0 and "Look at these first" not in told.out
     refused = weldcache("eval", "--set", "evaluate.judge=classification", folder=tmp_path)
     assert refused.code == 2 and "evaluate.judge = classification" in refused.err

@@ -1,4 +1,4 @@
-"""The report for a terminal: what it comes to, and for who asks its brief sections, one below the other."""
+"""The report for a terminal: what it comes to in ten lines or so, and for who asks its brief sections."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,48 +6,59 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from ...tables import literal, make_table
-from ...wording import count_of
+from ...wording import count_of, listed
 from ..section import Report, Rows, Section, demo_sentence, interval, number
 
-_POINTS_SHOWN = 3  # of a section; they come the gravest first
+# Of a look that is brief.
+_FACTS_SHOWN = 3  # the model's, and those of what it has to beat
+_POINTS_SHOWN = 1  # they come the gravest first
 
 
 def render_terminal(report: Report, *, details: bool = False) -> RenderableType:
-    """Something that `rich` prints: the brief sections up to the verdict with its gravest points, and the names of the
-    others; with `details` all of these. All texts are literal: square brackets in a class name are no markup."""
+    """Something that `rich` prints: the verdict, the result beside its controls and the gravest note, in ten lines or
+    so; with `details` every brief section. All texts are literal: square brackets in a class name are no markup."""
     provenance = report.provenance
-    shown: list[RenderableType] = [literal(f"{provenance.title} on {provenance.split}", "bold")]
     brief = [section for section in report.sections if section.brief]
-    shown += [literal(f"{section.title}.", "bold") for section in brief if section.look == "verdict"]
-    end = next((place for place, section in enumerate(brief, start=1) if section.look == "verdict"), len(brief))
-    first, further = (brief, []) if details else (brief[:end], brief[end:])
-    for section in first:
-        shown += _section(section, details=details)
-    if not details:
-        shown += _further(first, further)
+    verdicts = [section for section in brief if section.look == "verdict"]
+    told = " ".join(f"{section.title}." for section in verdicts)
+    shown: list[RenderableType] = [literal(f"{provenance.title} on {provenance.split}: {told}".rstrip(": "), "bold")]
+    if details:
+        for section in brief:
+            shown += _section(section)
+    else:
+        shown += _gist(brief, verdicts)
     if sentence := demo_sentence(provenance.random_features, provenance.trained_features):
         shown.append(literal(sentence))
     return Group(*shown)
 
 
-def _section(section: Section, *, details: bool) -> Iterator[RenderableType]:
+def _gist(brief: Sequence[Section], verdicts: Sequence[Section]) -> Iterator[RenderableType]:
+    """The first facts, the gravest of what the verdict names, and how much more there is."""
+    headlines = [section for section in brief if section.look == "headline"]
+    facts = [fact for section in headlines for fact in section.shown if fact.value is not None]
+    if facts:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for fact in facts[:_FACTS_SHOWN]:
+            table.add_row(
+                *map(literal, (fact.label or "", number(fact.value, fact.style), interval(fact.value, fact.style)))
+            )
+        yield table
+    points = [point for section in verdicts for point in section.points]
+    yield from (literal(f"- {point}") for point in points[:_POINTS_SHOWN])
+    left = [count_of(len(points[_POINTS_SHOWN:]), "note")] if points[_POINTS_SHOWN:] else []
+    further = len(brief) - len(headlines) - len(verdicts)
+    left += [count_of(further, "section")] if further else []
+    if left:
+        yield literal(f"--verbose shows {listed(left)} more, and so does the report.")
+
+
+def _section(section: Section) -> Iterator[RenderableType]:
     if section.shown:
         yield _facts(section)
     for rows in section.rows:
-        if not rows.shown or (rows.detail and not details):
-            continue
-        yield _rows(rows, title=rows.title or ("" if section.shown else section.title))
-    for point in section.points if details else section.points[:_POINTS_SHOWN]:
-        yield literal(f"- {point}")
-
-
-def _further(first: Sequence[Section], further: Sequence[Section]) -> Iterator[RenderableType]:
-    """What was left out, in a line; nothing where nothing was."""
-    num_points = sum(len(section.points[_POINTS_SHOWN:]) for section in first)
-    named = [count_of(num_points, "note")] if num_points else []
-    named += [f"{section.title[:1].lower()}{section.title[1:]}" for section in further]
-    if named:
-        yield literal(f"Further: {'; '.join(named)}. --verbose shows all, and so does the report.")
+        if rows.shown:
+            yield _rows(rows, title=rows.title or ("" if section.shown else section.title))
+    yield from (literal(f"- {point}") for point in section.points)
 
 
 def _facts(section: Section) -> Table:

@@ -1,6 +1,7 @@
 """`weldcache compare`: runs held against each other on the samples that both were judged on."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,9 +31,13 @@ def parsed(outcome: Any) -> Any:
 
 
 def test_runs_are_paired_and_the_settings_in_which_they_differ_are_shown(weldcache: Run, project: Path) -> None:
-    outcome = weldcache("compare", "first", "near", folder=project)
-    assert outcome.code == 0, outcome.err
-    assert "near on test" in outcome.err and "scored now" in outcome.err
+    brief = weldcache("compare", "first", "near", folder=project)
+    assert brief.code == 0 and "near on test" in brief.err and "scored now" in brief.err, brief.err
+    assert len(brief.raw_out.splitlines()) <= 10 and " is better than " in brief.out.partition(":")[0]
+    assert re.search(r"less (first|near) [+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\), p \(Holm\)", brief.out)
+    assert "differs: recipe.name" in brief.out and "by class" not in brief.out
+    outcome = weldcache("compare", "first", "near", "-v", folder=project)
+    assert outcome.code == 0 and outcome.raw_out.startswith(brief.raw_out.partition("\n")[0])
     for said in ("less the first", "p (Holm)", "tie with", "by class", "settings that differ", "recipe.name"):
         assert said in outcome.out, said
 

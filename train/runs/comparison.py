@@ -8,7 +8,7 @@ from typing import Any
 from ...cache.provenance import ABSENT, differences
 from ...documents import Json
 from ...errors import SettingsError
-from ...wording import shortened
+from ...wording import listed, shortened
 from .catalogue import UNSEALED, RunDetails, describe_run_folder
 from .names import find_run
 from .reports import Headlines, ReportedFigure, as_plain, no_headlines
@@ -98,8 +98,8 @@ def _notes(runs: Sequence[RunDetails]) -> Iterator[str]:
         yield from (f"{run.entry.name} is damaged: {fault}" for fault in run.entry.faults)
         if not run.entry.sealed:
             yield f"{run.entry.name} {UNSEALED}."
-        if run.facts.get("backbones_are_random"):
-            yield f"{run.entry.name} was trained on features of random weights: its figures say nothing of the method."
+    if random := [run.entry.name for run in runs if run.facts.get("backbones_are_random")]:
+        yield f"Trained on features of random weights, so that figures say nothing of the method: {listed(random)}."
     for run in runs[1:]:
         pair = f"{first.entry.name} and {run.entry.name}"
         if first.facts.get("fingerprint") != run.facts.get("fingerprint"):

@@ -78,7 +78,7 @@ def _headline(assessment: Assessment) -> Section:
         Fact("random_control", "Random scores", assessment.controls.random, note="canary: belongs near 0.5"),
         Fact(
             "group_disjoint",
-            "Unseen groups only",
+            "Unseen groups only" if _tells_of_groups(assessment) else None,
             disjoint.auroc,
             note="; ".join(filter(None, [_counts(disjoint.num_normal, disjoint.num_defect), disjoint.note])),
         ),
@@ -109,18 +109,27 @@ def _of_groups(assessment: Assessment) -> str:
     return told if alone == span(found) else f"{told}; {alone} if samples were independent"
 
 
+def _tells_of_groups(assessment: Assessment) -> bool:
+    """Whether unseen groups are something else than the whole split of samples, each of which is a group of its own."""
+    found, disjoint = assessment.auroc, assessment.group_disjoint
+    numbers = assessment.num_normal, assessment.num_defect
+    each_alone = (found.num_normal_groups, found.num_defect_groups) == numbers
+    return not (each_alone and (disjoint.auroc is None or (disjoint.num_normal, disjoint.num_defect) == numbers))
+
+
 def _counts(num_normal: int, num_defect: int) -> str:
     return f"{num_normal} normal, {num_defect} defect"
 
 
 def _beside_controls(assessment: Assessment) -> Section:
     whole = assessment.whole
+    unseen = assessment.group_disjoint.auroc if _tells_of_groups(assessment) else None
     rows: list[tuple[str, Estimate | None, Tone]] = [
         ("This model", assessment.auroc, "model"),
         ("Model, whole samples only", None if whole is None else whole.auroc, "model"),
         *((each.rival.heading, each.auroc, "control") for each in assessment.controls.rivals.values()),
         ("Random scores", assessment.controls.random, "control"),
-        ("Model, unseen groups only", assessment.group_disjoint.auroc, "model"),
+        ("Model, unseen groups only", unseen, "model"),
         ("Model, raw weights", assessment.raw_auroc, "model"),
         ("Model, on validation", assessment.validation_auroc, "model"),
     ]

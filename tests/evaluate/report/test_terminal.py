@@ -55,17 +55,18 @@ def test_tables_of_detail_are_shown_to_who_asks(
     assert title not in _printed(report, details=False) and title in _printed(report)
 
 
-def test_the_verdict_and_its_gravest_points_come_first_and_the_rest_is_named(
+def test_the_verdict_and_its_gravest_point_come_first_and_the_rest_is_counted(
     table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
     report = make_report(make_assessment(table), table)
     lines = _printed(report, details=False).splitlines()
     (verdict,) = [section for section in report.sections if section.look == "verdict"]
-    assert lines[1].startswith(verdict.title) and len(lines) <= 20
-    assert sum(line.startswith("- ") for line in lines) == min(3, len(verdict.points))
-    (further,) = [line for line in lines if line.startswith("Further: ")]
-    assert "at the alarm threshold" in further and "by defect class" in further
-    assert "Further: " not in _printed(report)
+    assert lines[0].startswith(f"{report.provenance.title} on test: {verdict.title[:40]}") and len(lines) <= 12
+    assert lines[2].startswith("AUROC  ") or lines[1].startswith("AUROC  ")
+    assert sum(line.startswith("- ") for line in lines) == min(1, len(verdict.points))
+    (further,) = [line for line in lines if line.startswith("--verbose shows ")]
+    assert ("note" in further) == (len(verdict.points) > 1) and "section" in further
+    assert "--verbose" not in _printed(report)
 
 
 def test_the_model_without_each_modality(

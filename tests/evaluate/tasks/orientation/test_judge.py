@@ -193,9 +193,8 @@ def test_the_repaired_loss_beats_every_control(
     controls = sections["controls"]["rows"]["by_control"]
     assert len(controls) == 3 and all(control["ahead"]["low"] > 0 for control in controls), controls
     assert sections["verdict"]["standing"] == "good"
-    compared = weldcache("compare", barely_trained, "repaired", folder=project)
-    (ranking, *_) = compared.raw_out.partition("A tie:")[0].split("p (Holm)")[1:]
-    assert ranking.index("repaired") < ranking.index(barely_trained), compared.raw_out
+    compared = json.loads(weldcache("compare", barely_trained, "repaired", "--json", folder=project).raw_out)
+    assert [ranked["run"] for ranked in compared["paired"]["ranking"]] == ["repaired", barely_trained]
 
 
 @pytest.mark.slow

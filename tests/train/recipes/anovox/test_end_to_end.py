@@ -54,7 +54,7 @@ def report_of(weldcache: Run, facts_of: Callable[[Path], dict[str, Any]], undraw
     def judge(project: Path, *options: str) -> tuple[str, dict[str, Any]]:
         trained = weldcache("train", "--run", "first", *options, folder=project)
         assert trained.code == 0, trained.err
-        judged = weldcache("eval", "--run", "first", "--set", "evaluate.media=none", folder=project)
+        judged = weldcache("eval", "first", "-v", "--set", "evaluate.media=none", folder=project)
         assert judged.code == 0, judged.err
         return judged.out, facts_of(project / "runs/first/report.json")
 
