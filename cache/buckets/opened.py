@@ -4,9 +4,13 @@ The folder is temporary and laid out as a store is, so that what reads a store's
 one's. It is a picture of one moment: an object that is replaced later is refused when it is read, and never mixed in.
 """
 
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import cached_property
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -14,9 +18,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
+from ...atomic import locked_folder
 from ...configs.place import BucketUrl
 from ...documents import parse_json
-from ...errors import NotFoundError, StoreError
+from ...errors import BusyError, NotFoundError, StoreError
 from ..arrays import NUMPY_TYPES, ArraySpec
 from ..chunks import RowChunks
 from ..nodes import METADATA_FILE, inside, parse_array_metadata, room_for
@@ -24,6 +29,9 @@ from .bucket import Bucket
 from .inventory import INVENTORY, MOST_INVENTORY_BYTES, parse_inventory, sha256_of
 from .rows import BucketChunks, in_requests
 from .shards import FEATURES, Sharding, files_of, folder_metadata, shard_named, sharding_of
+
+_FOLDER = "weldcache-bucket-"  # and eight characters that chance chooses
+_FRESH_SECONDS = 3600.0  # for which a folder without a lock may be one that is just being made
 
 
 class Snapshot:
@@ -176,7 +184,7 @@ class OpenedBucket:
 
     def __init__(self, url: BucketUrl) -> None:
         self._snapshot = snapshot = Snapshot(Bucket(url))
-        self.folder = Path(tempfile.mkdtemp(prefix="weldcache-"))
+        self.folder = _held_folder()
         # With the process, and not with this object: a target with many values is read when it is asked for, which may
         # be later. Processes that a fork server started call nothing else at their end.
         Finalize(None, shutil.rmtree, args=(self.folder, True), exitpriority=0)
@@ -213,3 +221,17 @@ class OpenedBucket:
 def _write(path: Path, content: bytes | memoryview) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+
+
+def _held_folder() -> Path:
+    """A new temporary folder, which a lock marks as in use until the process ends, however it does; those that killed
+    processes left are removed."""
+    for abandoned in Path(tempfile.gettempdir()).glob(f"{_FOLDER}????????"):
+        with suppress(BusyError, OSError):
+            if not abandoned.is_symlink() and time.time() - abandoned.stat().st_mtime > _FRESH_SECONDS:
+                with locked_folder(abandoned):
+                    shutil.rmtree(abandoned)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER))
+    with suppress(OSError):  # where there are no locks, nobody else gets one to remove it
+        flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), LOCK_EX | LOCK_NB)
+    return folder

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -442,6 +443,21 @@ def test_what_is_read_late_is_there_without_the_store(filled: FeatureStore, buck
     late = FeatureStore.open(opens).index.targets["points"]
     gc.collect()
     assert late.values.tolist() == [[1, 2, 3]] * NUM_ROWS
+
+
+def test_a_temporary_folder_outlives_its_process_until_the_next_one_alone(
+    filled: FeatureStore, bucket: Bucket, opens: BucketUrl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(filled.folder, bucket)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    in_use = FeatureStore.open(opens).folder
+    abandoned, fresh = tmp_path / "weldcache-bucket-abcdefgh", tmp_path / "weldcache-bucket-stuvwxyz"
+    for folder in (abandoned, fresh):
+        (folder / "index").mkdir(parents=True)
+    for folder in (abandoned, in_use):
+        os.utime(folder, (0, 0))
+    FeatureStore.open(opens)
+    assert not abandoned.exists() and fresh.exists() and (in_use / "zarr.json").exists()
 
 
 def test_another_process_finds_its_own_credentials(bucket: Bucket) -> None:
