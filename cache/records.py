@@ -180,6 +180,15 @@ class Records:
         for files in steps:
             replace_files(files)
 
+    def any_recorded(self, feature_set: str, rows: Rows) -> bool:
+        """Whether any of the rows has a status other than MISSING.
+
+        Raises:
+            StoreError: if a chunk of many of them is damaged.
+        """
+        alone = self.layout.rows_a_chunk == 1  # then a damaged chunk is that of a row that is written anew
+        return bool(self.array("status", feature_set).read(rows, damaged_as_blank=alone).any())
+
     def withdraw(self, feature_set: str, rows: Rows) -> None:
         """Make rows MISSING, durably; what else is recorded of them stays until it is written anew."""
         self._blank("status", feature_set, rows)

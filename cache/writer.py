@@ -50,8 +50,10 @@ class StoreWriter:
             inside(self._store.folder, f"{folder}/{name}"): features[name] for name in self._store.arrays(feature_set)
         }
         with disk_errors(self._store.folder):
-            with self._recording():
-                self._store.records.withdraw(feature_set, rows)  # those that were absent or unreadable before
+            # Those that were absent or unreadable before. Where there are none, nobody who records has to wait.
+            if self._store.records.any_recorded(feature_set, rows):
+                with self._recording():
+                    self._store.records.withdraw(feature_set, rows)
             checksums = write_arrays(arrays, rows)
         return [
             Record(

@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 # Imports once, then starts `weldcache`, or waits for one that it started, as each line of its stdin says.
 _SERVER = """
@@ -35,6 +38,18 @@ for line in sys.stdin:
         os.dup2(os.open(asked["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
         os._exit(run(asked["start"]))
     print(child, flush=True)
+"""
+# Two machines in one, each with a core; the second is lost when a line comes.
+_CLUSTER = """
+import os, sys
+os.environ["RAY_worker_niceness"] = "0"
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+second = cluster.add_node(num_cpus=1)
+print(cluster.address, flush=True)
+for line in sys.stdin:
+    cluster.remove_node(second, allow_graceful=False)
+    print("lost", flush=True)
 """
 _GENEROUS = 120.0  # seconds until a test gives up waiting; nothing here takes a tenth of it
 
@@ -94,6 +109,44 @@ class Children:
     def _read(self) -> str:
         assert self._server.stdout is not None
         return self._server.stdout.readline().strip()
+
+
+class Machines:
+    """A Ray cluster of two machines, of which the second can be lost."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CLUSTER],
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.address = self._line()
+
+    def lose_one(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        assert self._line() == "lost"
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def alive(processes: Iterable[int]) -> list[int]:
+    """Those that have not ended, by their numbers."""
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def whole(store: Path) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ goes through Ray's object store; what a trial needs it reads from the store, and
 so that both have to be on a disk that all machines see.
 """
 
+import math
 import os
 import sys
 import time
@@ -22,6 +23,7 @@ from .study import SweepStudy
 from .worker import Sweep, work
 
 _LOOK_SECONDS = 0.5  # between two looks at the actors
+_ROOM_SECONDS = 60.0  # without any worker that has begun, until that is said
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,16 @@ def run_on_ray(
         for _ in range(jobs):
             start()
         deaths = 0
+        alone_since = time.monotonic()  # since when no worker is known to have begun
         try:
             while at_work:
+                if _any_has_begun(ray, [owners[actor] for actor in at_work.values()]):
+                    alone_since = time.monotonic()
+                elif time.monotonic() - alone_since > _ROOM_SECONDS:
+                    alone_since = math.inf
+                    say(
+                        "No machine of the cluster has room for a worker of the sweep, which waits; see `ray status`."
+                    )
                 done, _ = ray.wait(list(at_work), num_returns=1, timeout=_LOOK_SECONDS)
                 show()
                 for ended in done:
@@ -116,6 +126,12 @@ def run_on_ray(
                     start()
         finally:
             _end(ray, study, at_work, owners)
+
+
+def _any_has_begun(ray: Any, owners: list[Any]) -> bool:
+    """Whether one of several actors has a place; those that have none yet wait for it."""
+    begun, _ = ray.wait(owners, num_returns=1, timeout=0)
+    return bool(begun)
 
 
 def _ended_well(ray: Any, ended: Any) -> bool:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from weldcache.evaluate.sweeps.request import SweepRequest, load_request
 from weldcache.evaluate.sweeps.space import FloatRange
 from weldcache.evaluate.sweeps.study import SweepStudy
 from weldcache.extract.engines import ray_cluster
+from weldcache.tests.children import Machines, alive
 from weldcache.tests.evaluate.sweeps.conftest import LONG_SWEEP, owners_in, require_each_once, wait_for
 from weldcache.tests.test_docs import ROOT, command_lines, section, words_of
 
@@ -231,18 +232,26 @@ def test_a_machine_that_dies_costs_no_trial_and_no_credential_is_written(
 
 
 @pytest.mark.slow  # processes that import everything anew
-def test_a_worker_of_ray_and_then_its_driver_may_die(project: Path, child_environment: Mapping[str, str]) -> None:
+def test_a_machine_of_ray_a_worker_and_then_its_driver_may_die(
+    project: Path, child_environment: Mapping[str, str]
+) -> None:
     (project / "cluster.yaml").write_text(LONG_SWEEP)
     paths = os.pathsep.join(path for path in sys.path if path)
     options: Mapping[str, Any] = {"cwd": project, "env": {**child_environment, "PYTHONPATH": paths}}
-    command = [sys.executable, "-m", "weldcache", "sweep", "cluster.yaml", "--engine", "ray", "--jobs", "2"]
+    command = [sys.executable, "-m", "weldcache", "sweep", "cluster.yaml"]
     journal = project / "runs/cluster/journal.log"
-    with killed_at_the_end(command, **options) as driver:
-        wait_for(lambda: len(owners_in(journal)) >= 2, driver)
-        os.kill(owners_in(journal)[0], signal.SIGKILL)
+    machines = Machines(options["env"])
+    on_ray = [*command, "--engine", "ray", "--address", machines.address, "--jobs", "2"]
+    with closing(machines), killed_at_the_end(on_ray, **options) as driver:
+        wait_for(lambda: len(owners_in(journal)) == 2, driver)
+        machines.lose_one()
         assert driver.stderr is not None
-        assert any("another one takes its place" in line for line in driver.stderr)
-    done = subprocess.run(command[:5], capture_output=True, text=True, check=False, **options)
+        replaced = (line for line in driver.stderr if "another one takes its place" in line)
+        assert next(replaced, None)
+        wait_for(lambda: len(alive(owners_in(journal))) == 1, driver)
+        os.kill(*alive(owners_in(journal)), signal.SIGKILL)
+        assert next(replaced, None)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stderr
     require_each_once(project / "runs/cluster/sweep.json")
 

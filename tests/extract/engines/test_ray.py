@@ -5,12 +5,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 
@@ -23,52 +21,11 @@ from weldcache.extract.engines.ray_actors import RayCrew
 from weldcache.extract.engines.ray_cluster import Share, num_gpus, passed_on, share_of
 from weldcache.progress import say
 from weldcache.settings import load_settings
-from weldcache.tests.children import Children, differing, wait_for
+from weldcache.tests.children import Children, Machines, alive, differing, wait_for
 from weldcache.tests.extract.engines.conftest import MORTAL
 
 pytestmark = pytest.mark.distributed
 ORDER = Order({}, "all", False, False, "/", "ray", 1, "identity", False)
-
-# Two machines in one, each with a core; then the command that follows on each line, and the loss of the second machine.
-_CLUSTER = """
-import json, os, sys
-os.environ["RAY_worker_niceness"] = "0"
-from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-second = cluster.add_node(num_cpus=1)
-print(cluster.address, flush=True)
-for line in sys.stdin:
-    cluster.remove_node(second, allow_graceful=False)
-    print("lost", flush=True)
-"""
-
-
-class Machines:
-    """A Ray cluster of two machines, of which the second can be lost."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _CLUSTER],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self.address = self._line()
-
-    def lose_one(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        assert self._line() == "lost"
-
-    def close(self) -> None:
-        self._process.communicate()
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
 
 
 @pytest.fixture
@@ -78,14 +35,9 @@ def machines(with_mortal: dict[str, str]) -> Iterator[Machines]:
     machines.close()
 
 
-def alive(store: Path) -> list[int]:
-    """The workers whose processes have not ended."""
-    found = []
-    for state in read_marks(store):
-        with suppress(psutil.NoSuchProcess):
-            if psutil.Process(state.pid).status() != psutil.STATUS_ZOMBIE:
-                found.append(state.pid)
-    return found
+def workers(store: Path) -> list[int]:
+    """The processes that are at work."""
+    return alive([state.pid for state in read_marks(store)])
 
 
 @pytest.mark.slow  # each actor imports everything anew
@@ -101,8 +53,8 @@ def test_actors_make_what_one_process_makes_though_a_worker_and_a_machine_are_lo
         machines.lose_one()
         done = sum(len(state.finished) for state in read_marks(store))
         wait_for(lambda: sum(len(state.finished) for state in read_marks(store)) > done)
-        wait_for(lambda: len(alive(store)) == 1)  # those of a machine end when they notice
-        os.kill(alive(store)[0], signal.SIGKILL)
+        wait_for(lambda: len(workers(store)) == 1)  # those of a machine end when they notice
+        os.kill(workers(store)[0], signal.SIGKILL)
         assert ran.stderr is not None
         said = ran.stderr.read()
     assert ran.returncode == 0, said
