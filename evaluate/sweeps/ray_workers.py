@@ -109,9 +109,7 @@ def run_on_ray(
                     alone_since = time.monotonic()
                 elif time.monotonic() - alone_since > _ROOM_SECONDS:
                     alone_since = math.inf
-                    say(
-                        "No machine of the cluster has room for a worker of the sweep, which waits; see `ray status`."
-                    )
+                    say("No machine of the cluster has room for a worker of the sweep, which waits; see `ray status`.")
                 done, _ = ray.wait(list(at_work), num_returns=1, timeout=_LOOK_SECONDS)
                 show()
                 for ended in done:
