@@ -22,7 +22,7 @@ from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.errors import SettingsError, TrainingError
-from weldcache.evaluate.sweeps import space, worker
+from weldcache.evaluate.sweeps import request, worker
 from weldcache.evaluate.sweeps import sweep as sweeps
 from weldcache.evaluate.sweeps.page import sweep_page
 from weldcache.evaluate.sweeps.study import SweepStudy
@@ -277,7 +277,7 @@ def test_the_command_prints_what_it_found_and_names_the_extra_where_it_lacks(
     assert json.loads(again.raw_out)["best"] in ("trial-0000", "trial-0001")
     other = weldcache(*[word.replace("0.01", "0.02") for word in quick], folder=project)
     assert other.code == 2 and "--name" in other.err
-    monkeypatch.setattr(space, "find_spec", lambda name: None)
+    monkeypatch.setattr(request, "find_spec", lambda name: None)
     lacking = weldcache(*quick, folder=project)
     assert lacking.code == 2 and "pip install -e '.[sweep]'" in lacking.err
 
