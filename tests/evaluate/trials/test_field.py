@@ -129,21 +129,19 @@ def test_every_recipe_that_the_demo_can_feed_is_in_it(store: FeatureStore, folde
         assert reason, f"{name} is not in field.yaml"
 
 
-def test_the_table_of_the_field_is_of_its_list_and_made_by_commands_that_run(
-    tmp_path: Path, weldcache: Callable[..., Any]
-) -> None:
+def test_the_table_of_the_field_is_of_its_list_and_made_by_commands_that_are_run_elsewhere() -> None:
     """What a page says of the list; its benches are those that the other page's test runs."""
     text = (ROOT / "docs" / "field.md").read_text(encoding="utf-8")
     variants = load_variant_list("field").variants
     rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")][2:]
     assert sorted(rows) == sorted(name for name in variants if name != PASSED_OVER)
     benches = (ROOT / "docs" / "benches.md").read_text(encoding="utf-8")
+    made = {".."}
     for line in command_lines(text):
         for words in words_of(line):
             if words[:2] == ["weldcache", "synth"]:
-                made = weldcache(*words[1:], "--size", "tiny", "--workers", "1", folder=tmp_path)
-                assert made.code == 0, made.err
+                made.add(words[2])
             elif words[0] == "cd":
-                assert words[1] == ".." or (tmp_path / words[1] / "weldcache.yaml").is_file()
+                assert words[1] in made
             else:
                 assert line in benches or line == "weldcache extract --config match", line
