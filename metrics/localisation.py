@@ -134,7 +134,7 @@ def localisation_intervals(
     """Percentile intervals by a bootstrap over groups of pictures; None where too few groups have regions.
 
     Pictures of one group, such as views of a sample, are drawn together. A bootstrap of few groups is somewhat too
-    narrow: see `benchmarks/coverage.py`.
+    narrow: see `benchmarks/intervals.py`.
 
     Args:
         pictures: as `localise` was given them.

@@ -7,7 +7,7 @@ same draws: DeLong's on the logit scale, which takes samples as independent; the
 and the percentile bootstrap over groups (left out with `--resamples 0`). Printed is the share of intervals that hold
 0.90, and their mean width.
 
-    python benchmarks/coverage.py --draws 1000 --resamples 200
+    python benchmarks/intervals.py --draws 1000 --resamples 200
 
 Ratios are the coverages, lowest over all shapes and correlations; a target is what the interval promises, less what a
 simulation of this size leaves open.
@@ -73,7 +73,7 @@ def main() -> None:
             print(f"{name:30}  correlation {correlation:.1f}  {told}", flush=True)
             for kind, (share, _) in found.items():
                 lowest[kind] = min(share, lowest.get(kind, 1.0))
-    print_json("coverage", ratios=lowest, targets=TARGETS)
+    print_json("intervals", ratios=lowest, targets=TARGETS)
 
 
 def _simulate(
