@@ -144,7 +144,7 @@ def _intervals(figure: Intervals) -> Canvas:
         canvas.legend(loc="outside upper right")
     axes.set(xlabel=figure.axis, ylim=(0.4, len(rows) + 0.6))
     lowest = [*(estimate.low for _, estimate, _ in rows), *(mark for _, mark in marked)]
-    axes.set_xlim(min(figure.chance - 0.1, *lowest) - 0.02, 1.01)
+    axes.set_xlim(min(figure.chance - 0.1, *lowest) - 0.02, 1.02)
     axes.set_yticks(list(range(len(rows), 0, -1)), labels=[_short(name) for name, _, _ in rows])
     axes.grid(visible=False, axis="y")
     return canvas
@@ -283,13 +283,8 @@ def _parallels(figure: Parallels) -> Canvas:
     heights = np.where(np.isnan(figure.heights), _FOOT, figure.heights)
     for number in np.argsort(figure.strengths):
         strength = float(figure.strengths[number])
-        axes.plot(
-            places,
-            heights[number],
-            color=_colour("model"),
-            linewidth=0.8 + 1.4 * strength,
-            alpha=0.15 + 0.85 * strength,
-        )
+        width, opacity = 0.8 + 1.4 * strength, 0.15 + 0.85 * strength
+        axes.plot(places, heights[number], color=_colour("model"), linewidth=width, alpha=opacity)
     for place, upright in enumerate(figure.axes):
         axes.axvline(place, ymin=0.0, color=_INK, linewidth=0.8)
         for height, text in upright.ticks:
