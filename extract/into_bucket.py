@@ -1,22 +1,40 @@
-"""An extraction into a bucket: a working copy of the store on this machine, from which every span is delivered."""
+"""An extraction into a bucket: working copies of the store, each on the machine of a worker, from which every span is
+delivered. One process prepares the first of them; the others make theirs of what it has put into the bucket.
+"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pydantic import ValidationError
 
 from ..atomic import scratch_folder
 from ..cache.buckets.bucket import Bucket
-from ..cache.buckets.working_copy import WorkingCopy, open_working_copy, scratch_path
+from ..cache.buckets.working_copy import (
+    WorkingCopy,
+    interrupted_copy,
+    join_working_copy,
+    open_working_copy,
+    scratch_path,
+    told_in,
+)
 from ..cache.buckets.writing import written_by_one
 from ..cache.index import Index
-from ..configs.place import BucketUrl
-from ..errors import BucketAccessError, BucketError, BusyError, WeldcacheError
+from ..configs.place import BucketUrl, StorePlace
+from ..documents import faults_told
+from ..errors import BucketAccessError, BucketError, BusyError, StoreError, WeldcacheError
 from ..progress import Progress
+from ..wording import format_seconds
+from .engines.engine import EngineName
+from .engines.joining import SETUP_SECONDS, Job, other_samples
 from .engines.spans import SpanWorker, cut_spans
 from .group_runner import kept_interrupt
-from .prepare import Asked, prepare
+from .prepare import Asked, job_of, prepare
 from .sides import describe_busy
 from .summary import ExtractSummary, summarise
+
+_LOOK_SECONDS = 0.5
 
 
 def extract_into_bucket(url: BucketUrl, asked: Asked, *, started: float) -> ExtractSummary:
@@ -27,7 +45,7 @@ def extract_into_bucket(url: BucketUrl, asked: Asked, *, started: float) -> Extr
         request, plan = prepare(store, asked)
         busy: dict[str, float] = {}
         if plan.jobs:
-            working.begin({})
+            working.begin()
             done = plan.num_rows - plan.num_todo
             with (
                 Progress("extract", total=plan.num_rows, unit=f"{request.noun}s", done=done) as progress,
@@ -47,6 +65,74 @@ def extract_into_bucket(url: BucketUrl, asked: Asked, *, started: float) -> Extr
         seconds = time.monotonic() - started
         samples = request.asked_samples
         return summarise(store, request, samples, num_tried=plan.num_todo, seconds=seconds, busy=busy)
+
+
+def join_copy(
+    bucket: Bucket, folder: Path, asked: Asked, *, prepares: bool, engine: EngineName, workers: int, identity: str
+) -> tuple[WorkingCopy, Job]:
+    """A working copy, in the new `folder`, for one of several workers of the extraction `identity`, and what it is: he
+    who `prepares` it does so, if he has not died of something else meanwhile; the others wait for him.
+
+    Raises:
+        BusyError: if it is not ready in time, or was prepared for other samples than are asked for here.
+    """
+    since = time.monotonic()
+    while (job := job_in(bucket)) is None or job.identity != identity:
+        if prepares:
+            working = open_working_copy(bucket, folder, index=asked.request.index)
+            request, plan = prepare(working.store, asked)
+            job = job_of(plan, working.store, request, asked, engine=engine, workers=workers, identity=identity)
+            working.begin(job.model_dump(mode="json"), job=identity)
+            return working, job
+        if time.monotonic() - since > SETUP_SECONDS:
+            raise BusyError(
+                f"{bucket.url} was not ready within {format_seconds(SETUP_SECONDS)}: the first worker prepares it. Run "
+                "the same command again."
+            )
+        time.sleep(_LOOK_SECONDS)
+    if job.listing != asked.listing:
+        raise other_samples(str(bucket.url))
+    return join_working_copy(bucket, folder), job
+
+
+def job_in(bucket: Bucket) -> Job | None:
+    """The extraction by several workers that goes on in a bucket, or was interrupted; None where there is none.
+
+    Raises:
+        StoreError: if what tells of it is damaged.
+    """
+    found = told_in(bucket)
+    try:
+        return Job.model_validate(found[1]) if found is not None and found[1] else None
+    except ValidationError as error:
+        raise StoreError(f"{bucket.url} does not tell of an extraction ({faults_told(error)}).") from None
+
+
+@contextmanager
+def held_bucket(place: StorePlace) -> Iterator[Callable[[], None]]:
+    """Keep others from a store in a bucket while several workers write to it, and let readers have what was delivered
+    where they do not come to the end; nothing of a store in a folder. Yields what raises BusyError as `written_by_one`
+    does."""
+    if not isinstance(place, BucketUrl):
+        yield lambda: None
+        return
+    bucket = Bucket(place)
+    with written_by_one(bucket) as require_alone:
+        try:
+            yield require_alone
+        except (BucketError, BucketAccessError, BusyError):
+            raise
+        except BaseException:
+            with suppress(WeldcacheError):
+                _finish_interrupted(bucket)
+            raise
+
+
+def _finish_interrupted(bucket: Bucket) -> None:
+    with scratch_folder(scratch_path(bucket.url)) as folder:
+        working = interrupted_copy(bucket, folder / "store")
+        if working is not None:
+            working.finish()
 
 
 @contextmanager

@@ -41,8 +41,8 @@ def extract(
         SettingsError: if the engine cannot be had as it is asked for, or the store is to be in a bucket.
     """
     started = time.monotonic()
-    if isinstance(settings.cache.path, BucketUrl) and not engine.is_alone:
-        require_folder(settings.cache.path, what=f"extracts with --engine {engine.name} and several workers into")
+    if engine.name == "rank":
+        require_folder(settings.cache.path, what="extracts by ranks into")
     if engine.name == "rank":
         return _as_rank(settings, split, refresh=refresh, relabel=relabel, workers=engine.workers, started=started)
     if engine.name == "local":

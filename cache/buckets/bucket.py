@@ -101,6 +101,11 @@ class Bucket:
             put = self._obstore.put(self._objects, name, content, use_multipart=False)
         return Held(len(content), self._version(put["e_tag"]))
 
+    def create(self, name: str, content: bytes) -> Held | None:
+        """Put an object where there is none of its name; None, and nothing is done, where there is one."""
+        put = self.claim(name, content, over=None)
+        return None if put is None else Held(len(content), self._version(put.get("e_tag")))
+
     def claim(self, name: str, content: bytes, *, over: Version | None) -> Version | None:
         """Put an object only if there is none of its name yet, or, where `over` is given, still that version of it;
         return the version that it is now, or None if somebody else was first."""

@@ -88,9 +88,12 @@ def deliver(
     def put(packed: tuple[Sharding, int, list[int]]) -> None:
         sharding, number, wanted = packed
         content = packed_files(inside(store.folder, sharding.name), sharding, number, wanted)
-        key, shared = sharding.key(number), bool(is_shared[sharding.name][number])
-        e_tag = bucket.write(f"{prefix}/{key}" if shared else key, content).e_tag
-        (parts if shared else objects)[key] = Entry(size=len(content), sha256=sha256_of(content), e_tag=e_tag)
+        key = sharding.key(number)
+        # Where one is already that no delivery tells of, whoever put it there may not have ended: it is left alone.
+        whole = None if is_shared[sharding.name][number] else bucket.create(key, content)
+        held = bucket.write(f"{prefix}/{key}", content) if whole is None else whole
+        entry = Entry(size=held.size, sha256=sha256_of(content), e_tag=held.e_tag)
+        (parts if whole is None else objects)[key] = entry
 
     with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="deliver") as pool:
         work_together(pool, put, packing)

@@ -24,6 +24,7 @@ MIRROR = "mirror"  # the group
 INVENTORY = metadata_key(MIRROR)
 EXTRACTION = f"{MIRROR}/extraction"  # begins the names of what lies there while somebody extracts into the bucket
 STATE = f"{EXTRACTION}/state.zip"
+JOB = f"{EXTRACTION}/job.json"
 MOST_INVENTORY_BYTES = 256 << 20  # with some 200 for each object
 _INTERVAL = 5.0  # seconds of work that a kill may cost
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ...documents import faults_told, parse_json, seal_holds, sealed
 from ...errors import StoreError
-from ..nodes import METADATA_FILE, JsonObject, Text, Told, inside
+from ..nodes import METADATA_FILE, Text, Told, inside
 from ..store import FeatureStore
 from .bucket import Bucket
 from .inventory import STATE, Entry
@@ -30,13 +30,11 @@ class State(Told):
 
     Attributes:
         job: whose deliveries are not in the copy yet; others' are.
-        about: what whoever prepared the copy tells those who work on it with him.
         objects: of features, that hold what the copy says is complete.
         chunks_a_shard: of the arrays of features.
     """
 
     job: Text
-    about: JsonObject
     objects: dict[str, Entry]
     chunks_a_shard: dict[str, int]
     checksum: Text = ""
@@ -44,7 +42,7 @@ class State(Told):
     @classmethod
     def new(cls, objects: Mapping[str, Entry], chunks_a_shard: Mapping[str, int]) -> "State":
         """That of a copy to which nobody delivers yet."""
-        return cls(job="none", about={}, objects=dict(objects), chunks_a_shard=dict(chunks_a_shard))
+        return cls(job="none", objects=dict(objects), chunks_a_shard=dict(chunks_a_shard))
 
 
 def packed_state(store: FeatureStore, state: State) -> bytes:

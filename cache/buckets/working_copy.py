@@ -12,6 +12,7 @@ the deliveries of its job. Each is one object, put whole, so that a kill at any 
 else lies there is left over, and removed by who comes next.
 """
 
+import json
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ...configs.place import BucketUrl
-from ...documents import fingerprint
+from ...documents import Json, fingerprint, parse_json
 from ...errors import NotFoundError, OutputExistsError, StoreError
 from ...wording import count_of
 from ..chunk_files import CHECKSUM, checksum
@@ -33,7 +34,7 @@ from ..nodes import JsonObject, inside, read_array_metadata
 from ..store import FeatureStore
 from .bucket import Bucket, Held, Listing
 from .deliveries import deliver, deliveries_of, record_deliveries
-from .inventory import EXTRACTION, INVENTORY, STATE, Entry, Inventory, parse_inventory, sha256_of
+from .inventory import EXTRACTION, INVENTORY, JOB, STATE, Entry, Inventory, parse_inventory, sha256_of
 from .opened import Snapshot
 from .rows import work_together
 from .shards import FEATURES, Sharding, packed, shard_named, sharding_of, unpacked
@@ -59,13 +60,15 @@ class WorkingCopy:
         self._made_by = dict(self.store.manifest["features"])
         self.is_begun = False
 
-    def begin(self, about: JsonObject) -> None:
-        """Say in the bucket that the store is being written, as the working copy is now; `about` as in `State`."""
-        job = uuid.uuid4().hex[:12]
+    def begin(self, told: Mapping[str, Json] | None = None, *, job: str | None = None) -> None:
+        """Say in the bucket that the store is being written, as the working copy is now. `told` is what others who
+        are to work on it are told, and `job` what they know this extraction by; see `told_in`."""
+        job = job or uuid.uuid4().hex
         self._keep_objects_of(self._unchanged_sets())
-        self.state = State(job=job, about=about, objects=self.state.objects, chunks_a_shard=self._chunks_a_shard())
+        self.state = State(job=job, objects=self.state.objects, chunks_a_shard=self._chunks_a_shard())
         self._bucket.write(STATE, packed_state(self.store, self.state))
         self._say(complete=False, objects=self._inventory.objects if self._inventory is not None else {})
+        self._bucket.write(JOB, json.dumps({"job": job, "told": told or {}}).encode())
         self.is_begun = True
 
     @property
@@ -95,7 +98,9 @@ class WorkingCopy:
         Raises:
             StoreError: if something that was put into the bucket is gone or damaged.
         """
-        held = self._bucket.listed()
+        self._take_in(self._bucket.listed())
+
+    def _take_in(self, held: Listing) -> None:
         deliveries = list(deliveries_of(self._bucket, list(held), self.state.job))
         record_deliveries(self.store, [delivery for _, delivery in deliveries])
         for _, delivery in deliveries:
@@ -127,8 +132,14 @@ class WorkingCopy:
             if self._is_as_in_bucket():
                 self._remove_others()
                 return
-            self.begin({})
-        self.take_in()
+            self.begin()
+        held = self._bucket.listed()
+        # In this order: whoever has finished it already says so first, and then removes what was delivered.
+        self._inventory = _inventory_in(self._bucket)
+        if self._inventory.complete:
+            self._remove_others()
+            return
+        self._take_in(held)
         held, objects = self._bucket.listed(), dict(self.state.objects)
         changed = []
         for each in self._planned():
@@ -315,7 +326,7 @@ def open_working_copy(bucket: Bucket, folder: Path, *, index: Index) -> WorkingC
             )
         FeatureStore.create(folder, index=index)
         return WorkingCopy(bucket, folder, State.new({}, {}), None)
-    inventory = parse_inventory(bytes(bucket.read(INVENTORY)), where=f"{bucket.url}/{INVENTORY}")
+    inventory = _inventory_in(bucket)
     if inventory.complete:
         snapshot = Snapshot(bucket)
         folder.mkdir()
@@ -327,11 +338,20 @@ def open_working_copy(bucket: Bucket, folder: Path, *, index: Index) -> WorkingC
         }
         chunks = {name: each.chunks_a_shard for name, each in snapshot.shardings.items() if name.startswith(FEATURES)}
         return WorkingCopy(bucket, folder, State.new(objects, chunks), snapshot.inventory)
-    if STATE not in held:
+    working = interrupted_copy(bucket, folder)
+    if working is None:
         raise NotFoundError(
             f"The store at {bucket.url} is not complete: a mirror was begun and not ended. Run `weldcache mirror "
             f"FOLDER {bucket.url}` to go on with it."
         )
+    return working
+
+
+def interrupted_copy(bucket: Bucket, folder: Path) -> WorkingCopy | None:
+    """As `open_working_copy`, of an extraction that was interrupted; None where none was."""
+    held = bucket.listed()
+    if STATE not in held or INVENTORY not in held or (inventory := _inventory_in(bucket)).complete:
+        return None
     working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), inventory)
     working.take_in()
     return working
@@ -341,15 +361,29 @@ def join_working_copy(bucket: Bucket, folder: Path) -> WorkingCopy:
     """The working copy, in the new `folder`, that somebody else has prepared and begun with.
 
     Raises:
-        NotFoundError: if nobody has.
-        StoreError: if it is damaged.
+        StoreError: if nobody has, or it is damaged.
     """
-    found = bucket.claimed(STATE)
-    if found is None:
-        raise NotFoundError(f"Nobody extracts into {bucket.url}.")
-    working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), None)
+    working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), _inventory_in(bucket))
     working.is_begun = True
     return working
+
+
+def told_in(bucket: Bucket) -> tuple[str, JsonObject] | None:
+    """The extraction that has begun, and what those who work on it are told; None where there is none.
+
+    Raises:
+        StoreError: if what says it is damaged.
+    """
+    found = bucket.claimed(JOB)
+    try:
+        document = None if found is None else parse_json(found[0])
+        return None if document is None else (str(document["job"]), dict(document["told"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise StoreError(f"{bucket.url}/{JOB} does not tell of an extraction ({error}).") from None
+
+
+def _inventory_in(bucket: Bucket) -> Inventory:
+    return parse_inventory(bytes(bucket.read(INVENTORY)), where=f"{bucket.url}/{INVENTORY}")
 
 
 def _is_whole(chunk: memoryview) -> bool:

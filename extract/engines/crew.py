@@ -18,6 +18,7 @@ from ...progress import Progress, is_quiet, say
 from ...settings import Settings
 from ...wording import count_of, format_seconds
 from ..group_runner import kept_interrupt
+from ..into_bucket import held_bucket
 from ..summary import ExtractSummary
 from .engine import Engine
 from .joining import SETUP_SECONDS
@@ -70,11 +71,16 @@ def drive(engine: Engine, settings: Settings, *, split: str, refresh: bool, rela
     )
     with (
         placed_order(order),
+        held_bucket(settings.cache.path) as require_alone,
         opened_crew(engine, order) as crew,
         kept_interrupt() as raise_if_interrupted,
     ):
-        driver = _Driver(crew, span_seconds=settings.extract.span_seconds)
-        return driver.run(raise_if_interrupted)
+
+        def raise_if_over() -> None:
+            raise_if_interrupted()
+            require_alone()
+
+        return _Driver(crew, span_seconds=settings.extract.span_seconds).run(raise_if_over)
 
 
 @contextmanager

@@ -177,13 +177,18 @@ def _joins(store_path: Path, writers: int, held: ExitStack, identity: str, listi
             "it. Wait for them to end; all who work together need the same settings and number of workers."
         )
     if job.listing != listing:
-        raise BusyError(
-            f"{store_path} is busy: its workers list other samples of the data set than {socket.gethostname()} does "
-            "now, or make other features of them. Either files came or went since they began, or not all machines see "
-            "the same. Complete rows are safe; run the same command again when the workers have ended."
-        )
+        raise other_samples(str(store_path))
     held.enter_context(shared_folder(store_path))
     return True
+
+
+def other_samples(store: str) -> BusyError:
+    """What is said to a worker who lists other samples than those whom he would join."""
+    return BusyError(
+        f"{store} is busy: its workers list other samples of the data set than {socket.gethostname()} does now, or "
+        "make other features of them. Either files came or went since they began, or not all machines see the same. "
+        "Complete rows are safe; run the same command again when the workers have ended."
+    )
 
 
 @contextmanager

@@ -17,14 +17,17 @@ from typing import Any
 import torch
 
 from ... import errors
-from ...atomic import joint_folder, write_text
+from ...atomic import joint_folder, scratch_folder, write_text
+from ...cache.buckets.bucket import Bucket
+from ...cache.buckets.working_copy import WorkingCopy, scratch_path
 from ...cache.store import FeatureStore
-from ...configs.place import require_folder
+from ...configs.place import BucketUrl
 from ...errors import NotFoundError, WeldcacheError, refusal_of
 from ...progress import quieted
 from ...settings import Settings
+from ..into_bucket import join_copy
 from ..pool.decode_process import WorkerTraceback
-from ..prepare import ask, prepare_job
+from ..prepare import Asked, ask, prepare_job
 from ..summary import ExtractSummary, summarise
 from .engine import EngineName, Place, placed
 from .joining import joined, read_job
@@ -98,8 +101,12 @@ def failure_of(error: Exception) -> Failure:
 
 @contextmanager
 def placed_order(order: Order) -> Iterator[None]:
-    """Have a file beside the store, until the end, which shows workers that they see the folder of who sent them."""
-    path = _order_path(order)
+    """Have a file beside the store, until the end, which shows workers that they see the folder of who sent them; none
+    where the store is in a bucket."""
+    if (store_path := _store_path(order)) is None:
+        yield
+        return
+    path = _order_path(store_path, order)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "")
     try:
@@ -119,21 +126,51 @@ class Member:
         with ExitStack() as stack:
             stack.enter_context(quieted(order.quiet))
             asked = ask(settings, split=order.split, refresh=order.refresh, relabel=order.relabel)
-            path, identity = asked.folder, order.identity
-            job = partial(prepare_job, asked, engine=order.engine, workers=order.workers, identity=identity)
-            stack.enter_context(joined(path, identity=identity, listing=asked.listing, prepare=job))
-            self._store = FeatureStore.open(path)
+            if isinstance(settings.cache.path, BucketUrl):
+                self._working: WorkingCopy | None = self._join_in_bucket(
+                    settings.cache.path, asked, order, place, stack
+                )
+                self._store = self._working.store
+            else:
+                self._working = None
+                self._store = self._join_in_folder(asked, order, stack)
             self._request = asked.request.as_held(self._store.index)
-            self._work = stack.enter_context(SpanWorker(self._store, self._request, settings))
+            work = SpanWorker(self._store, self._request, settings, working=self._working)
+            self._work = stack.enter_context(work)
             seconds = settings.extract.span_seconds
-            marks = Marks(path, worker=f"worker {number}", num_spans=None, span_seconds=seconds)
+            folder = self._store.folder
+            marks = Marks(folder, worker=f"worker {number}", num_spans=None, span_seconds=seconds)
             self._marks = stack.enter_context(marks)
             self._held = stack.pop_all()
 
+    def _join_in_folder(self, asked: Asked, order: Order, stack: ExitStack) -> FeatureStore:
+        path, identity = asked.folder, order.identity
+        job = partial(prepare_job, asked, engine=order.engine, workers=order.workers, identity=identity)
+        stack.enter_context(joined(path, identity=identity, listing=asked.listing, prepare=job))
+        self._job = read_job(path)
+        return FeatureStore.open(path)
+
+    def _join_in_bucket(
+        self, url: BucketUrl, asked: Asked, order: Order, place: Place, stack: ExitStack
+    ) -> WorkingCopy:
+        scratch = scratch_path(url)
+        # By its own name: what a worker of this number has left that was killed is removed.
+        folder = stack.enter_context(scratch_folder(scratch.with_name(f"{scratch.name}-{place.rank}")))
+        working, self._job = join_copy(
+            Bucket(url),
+            folder / "store",
+            asked,
+            prepares=place.rank == 0,
+            engine=order.engine,
+            workers=order.workers,
+            identity=order.identity,
+        )
+        joint_folder(working.store.folder).mkdir()
+        return working
+
     def ready(self) -> Ready:
         """What there is to do."""
-        job = read_job(self._store.folder)
-        return Ready(len(self._work.groups), job.num_rows, job.num_done, job.noun)
+        return Ready(len(self._work.groups), self._job.num_rows, self._job.num_done, self._job.noun)
 
     def work(self, span: Span) -> SpanOutcome:
         """Bring what is missing of a span into the store."""
@@ -149,23 +186,27 @@ class Member:
         return outcome
 
     def summarise(self, num_tried: int) -> ExtractSummary:
-        """What the store holds now."""
-        samples = self._request.asked_samples
-        return summarise(self._store, self._request, samples, num_tried=num_tried, seconds=0.0)
+        """What the store holds now; one in a bucket is ended before."""
+        store = self._store
+        if self._working is not None:
+            self._working.finish()
+            store = FeatureStore.open(store.path)  # with what others have delivered
+        return summarise(store, self._request, self._request.asked_samples, num_tried=num_tried, seconds=0.0)
 
     def close(self) -> None:
         """Let go of everything."""
         self._held.close()
 
 
-def _store_path(order: Order) -> Path:
+def _store_path(order: Order) -> Path | None:
+    """Where the store is or will be; None in a bucket."""
     place = Settings.model_validate(order.settings).cache.path
-    return Path(order.folder) / require_folder(place, what="extracts into")
+    return None if isinstance(place, BucketUrl) else Path(order.folder) / place
 
 
-def _order_path(order: Order) -> Path:
+def _order_path(store_path: Path, order: Order) -> Path:
     """Named by the extraction: another one that is begun meanwhile, and refused, leaves it alone."""
-    return joint_folder(_store_path(order)) / f"order-{order.identity}"
+    return joint_folder(store_path) / f"order-{order.identity}"
 
 
 def _require_same_folder(order: Order) -> None:
@@ -177,8 +218,9 @@ def _require_same_folder(order: Order) -> None:
         raise NotFoundError(
             f"{where} has no {order.folder}. Start the extraction in a folder that all machines see by the same name."
         ) from None
-    if not _order_path(order).exists():
+    store_path = _store_path(order)
+    if store_path is not None and not _order_path(store_path, order).exists():
         raise NotFoundError(
-            f"{where} does not see the {_store_path(order).parent} in which the store is to be. Put store and data set "
+            f"{where} does not see the {store_path.parent} in which the store is to be. Put store and data set "
             "on a drive that all machines see by the same name."
         )

@@ -13,7 +13,7 @@ from weldcache.cache.buckets.bucket import Bucket
 from weldcache.cache.buckets.download import download
 from weldcache.cache.buckets.inventory import EXTRACTION, INVENTORY, STATE
 from weldcache.cache.buckets.upload import upload
-from weldcache.cache.buckets.working_copy import WorkingCopy, join_working_copy, open_working_copy
+from weldcache.cache.buckets.working_copy import WorkingCopy, join_working_copy, open_working_copy, told_in
 from weldcache.cache.index import Index
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
@@ -47,7 +47,7 @@ def extract(bucket: Bucket, folder: Path, index: Index, *, spans: Sequence[Seque
     missing = np.flatnonzero(store.status(SPEC.name) == Status.MISSING).tolist()
     todo = [[row for row in span if row in missing] for span in spans]
     if any(todo):
-        working.begin({})
+        working.begin()
     for rows in filter(None, todo):
         deliver(working, rows)
     working.finish()
@@ -107,7 +107,7 @@ def test_what_comes_later_joins_what_is_there(
         working = open_working_copy(bucket, folder, index=index)
         store = working.store
         more(store, lambda rows: None)
-        working.begin({})
+        working.begin()
         deliver(working, [*range(NUM_ROWS, NUM_ROWS + 6), 3])
         working.finish()
 
@@ -139,7 +139,7 @@ def test_a_set_that_something_else_makes_takes_nothing_of_the_former_one(
     extract(bucket, tmp_path / "first", index, spans=SPANS)
     working = open_working_copy(bucket, tmp_path / "again", index=index)
     working.store.replace_feature_set(type(SPEC)(SPEC.name, SPEC.arrays, {"backbone": {"model": "another"}}))
-    working.begin({})
+    working.begin()
     deliver(working, [6, 7, 8])
     working.finish()
     copy = FeatureStore.open(download(bucket, tmp_path / "copy.zarr") and tmp_path / "copy.zarr")
@@ -153,13 +153,16 @@ def test_workers_with_copies_of_their_own_deliver_what_one_makes(
     first = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
     first.store.add_constant("text/prompt", np.arange(1, 6, dtype=np.float32), made_by={})
     first.store.add_feature_set(SPEC)
-    first.begin({"said": "to all"})
+    first.begin({"said": "to all"}, job="together")
     others = [join_working_copy(bucket, tmp_path / str(number)) for number in range(2)]
-    assert others[0].state.about == {"said": "to all"}
+    assert told_in(bucket) == ("together", {"said": "to all"})
     for number, rows in enumerate([[*range(0, 30, 3)], [*range(1, 30, 3)], [*range(2, 30, 3)]]):
         deliver([first, *others][number], rows)
     assert not list((tmp_path / "1" / "features").rglob("c.*"))
     others[1].finish()
+    held = bucket.listed()
+    others[0].finish()  # by whom it is asked again, where the answer of the other one was lost
+    assert bucket.listed() == held
     download(bucket, tmp_path / "copy.zarr")
     assert [name for name in differing(tmp_path / "copy.zarr", filled.folder) if "mirror/" not in name] == []
 
@@ -172,8 +175,7 @@ def test_what_is_something_else_is_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     index = make_index(NUM_ROWS)
-    with pytest.raises(NotFoundError, match="Nobody"):
-        join_working_copy(bucket, tmp_path / "a")
+    assert told_in(bucket) is None
     with monkeypatch.context() as patch:
         killing(patch, bucket, "write", after=4)
         with pytest.raises(Killed):
@@ -190,7 +192,7 @@ def test_a_mirror_does_not_replace_what_an_interrupted_extraction_has_made(
 ) -> None:
     upload(filled.folder, bucket)
     working = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
-    working.begin({})
+    working.begin()
     with pytest.raises(OutputExistsError, match="weldcache extract"):
         upload(filled.folder, bucket)
     working.finish()
@@ -226,7 +228,7 @@ def test_a_state_that_was_edited_is_refused(
     bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path, how: str
 ) -> None:
     working = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
-    working.begin({})
+    working.begin()
     bucket.write(STATE, damaged_states()[how](bytes(bucket.read(STATE))))
     with pytest.raises(StoreError, match="no working copy"):
         open_working_copy(bucket, tmp_path / "again", index=make_index(NUM_ROWS))
@@ -238,7 +240,7 @@ def test_a_delivery_that_was_edited_is_refused(
 ) -> None:
     working: Any = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
     working.store.add_feature_set(SPEC)
-    working.begin({})
+    working.begin()
     deliver(working, [1, 2])
     (name,) = [name for name in bucket.listed() if name.startswith(EXTRACTION) and name.endswith("/0001.json")]
     whole = bytes(bucket.read(name))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from weldcache.cache.records import Record
 from weldcache.cache.status import Status
-from weldcache.extract.engines.member import given_up
+from weldcache.extract.engines.spans import given_up
 from weldcache.extract.plan import Job
 from weldcache.extract.sources.source import Sample
 
