@@ -117,6 +117,12 @@ class TrainingError(WeldcacheError, RuntimeError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
+class TooFewSamplesError(TrainingError):
+    """There are fewer samples than what is to be fitted to them takes, which another run does not change."""
+
+    exit_code = 2
+
+
 class BoundError(WeldcacheError):
     """A run was judged, and is not as good as the user demands."""
 

@@ -1,5 +1,6 @@
 """The program `weldcache`: its commands, and the one place where errors become messages and exit codes."""
 
+import atexit
 import os
 import signal
 import sys
@@ -107,7 +108,8 @@ def weldcache(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command; return its exit status: 0 done, 1 failed, 2 bad input, 3 not good enough, 130 interrupted."""
+    """Run one command; return its exit status: 0 done, 1 failed, 2 bad input, 3 not good enough, 130 interrupted, 141
+    not read to its end."""
     anywhere = {_ANYWHERE[argument] for argument in arguments if argument in _ANYWHERE}
     debug, rest = "debug" in anywhere, [argument for argument in arguments if argument not in _ANYWHERE]
     command = typer.main.get_command(app)
@@ -127,10 +129,9 @@ def run(arguments: Sequence[str]) -> int:
     except WeldcacheError as error:
         _complain(f"{error}{mistakes.unsaid(error, arguments)}", debug=debug)
         return error.exit_code
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except SystemExit as end:  # what shell completion ends with
+    except SystemExit as end:  # what shell completion ends with, and what typer makes of a pipe that nobody reads
+        if isinstance(end.__context__, BrokenPipeError):
+            return 128 + signal.SIGPIPE  # as of other tools of which `head` has seen enough
         return end.code if isinstance(end.code, int) else 1
     except Exception as error:
         fault = f"{type(error).__name__}: {error}\nThis is a fault of weldcache; --debug shows where."
@@ -143,9 +144,13 @@ def main() -> None:
     """Entry point of the console script."""
     # Before torch is loaded: threads that wait by spinning make small models ten times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Registered first it is called last: what libraries then take apart would be ended by the signal itself.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     code = run(sys.argv[1:])
+    # All is written by now: who presses Ctrl-C again does not wait for what is tidied up, and the outcome is the same.
+    signal.signal(signal.SIGINT, lambda _, __: os._exit(code))
     if any(thread.name == "abandoned decoder" for thread in threading.enumerate()):  # see `DecodeThread`
-        # All is written by now, and Python that ends under a library's thread may abort, whatever the run's outcome.
+        # Python that ends under a library's thread may abort, whatever the run's outcome.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64, Integer
 
-from ..errors import SettingsError, TrainingError
+from ..errors import SettingsError, TooFewSamplesError, TrainingError
 from ..metrics.ranking import auroc
 from ..wording import count_of
 
@@ -80,12 +80,13 @@ def weigh(scores: Scores, labels: Labels, *, names: Sequence[str], weighting: We
 
     Raises:
         SettingsError: if weights are to be fitted and there is no defect to fit them on.
-        TrainingError: if there are too few normals, or all of a model's scores on them are equal.
+        TooFewSamplesError: if there are too few normals.
+        TrainingError: if all of a model's scores on them are equal.
         MetricError: if a score is not finite.
     """
     normals = scores[labels == 0]
     if len(normals) < _LEAST_NORMALS:
-        raise TrainingError(
+        raise TooFewSamplesError(
             f"Validation has {count_of(len(normals), 'normal sample')} that all runs can score, and a spread takes "
             f"{_LEAST_NORMALS}. Run `weldcache extract --split val`, or look at how the data is split."
         )

@@ -1,5 +1,9 @@
 """The program as a whole: help, exit codes, and errors as sentences."""
 
+import contextlib
+import errno
+import io
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -127,11 +131,31 @@ def test_debug_works_before_the_command_too(weldcache: Callable[..., Any], tmp_p
     assert outcome.code == 2 and "Traceback" in outcome.err and "There is no feature store" in outcome.err
 
 
-def test_the_console_script_exits_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_console_script_exits_with_the_code_whoever_presses_ctrl_c_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["weldcache", "exctract"])
-    with pytest.raises(SystemExit) as stop:
-        main.main()
-    assert stop.value.code == 2
+    before, ended = signal.getsignal(signal.SIGINT), list[int]()
+    monkeypatch.setattr("os._exit", ended.append)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main.main()
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert stop.value.code == 2 and ended == [2]
+
+
+class Unread(io.StringIO):
+    """A pipe whose reader has gone."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_what_nobody_reads_to_its_end_ends_as_by_the_signal() -> None:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(Unread()), contextlib.redirect_stderr(said):
+        assert main.run(["config", "list", "--json"]) == 128 + signal.SIGPIPE
+    assert said.getvalue() == ""
 
 
 def test_a_pipe_that_closes_is_no_fault(child_environment: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...configs.section import NonNegative, Positive
-from ...errors import TrainingError
+from ...errors import TooFewSamplesError, TrainingError
 from ..nn.gaussian import ShrunkCovariance
 from ..nn.match import FoldedRidge, Match, PrincipalComponents
 from ..settings import NamedArray, RecipeSettings, of_last_block
@@ -92,7 +92,8 @@ class MatchRecipe:
         """Measure components, regression and residuals; what is drawn are the folds.
 
         Raises:
-            TrainingError: if there are fewer rows than folds, a vector is not finite, or nothing is left to explain.
+            TooFewSamplesError: if there are fewer rows than folds.
+            TrainingError: if a vector is not finite, or nothing is left to explain.
         """
         assert isinstance(model, Match)
         batches = kept(batches)
@@ -130,7 +131,7 @@ class MatchRecipe:
                 array.require_finite(vectors)
                 measured.add(vectors)
         if statistics[0].count < self._settings.folds:
-            raise TrainingError(
+            raise TooFewSamplesError(
                 f"There are {statistics[0].count:,} normal samples, fewer than recipe.folds = {self._settings.folds}; "
                 "lower it."
             )

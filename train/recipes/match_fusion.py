@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ...configs.section import StoreName
-from ...errors import SettingsError, TrainingError
+from ...errors import SettingsError, TooFewSamplesError, TrainingError, WeldcacheError
 from ...progress import say
 from ...wording import count_of, listed
 from ..nn.joined_scores import Combine, JoinedScores, ScoreMoments
@@ -270,14 +270,14 @@ class MatchFusionRecipe:
         told = f"No member has {2 * self._num_folds} normal samples with what it looks at"
         possible = max(counts) // 2
         if possible < 2:
-            raise TrainingError(f"{told}: the most are {max(counts)}, and 2 folds take 4. Train on more.")
+            raise TooFewSamplesError(f"{told}: the most are {max(counts)}, and 2 folds take 4. Train on more.")
         told += f"; lower recipe.folds to {possible}, or train on more."
         folds, known = Folds(possible, generator=generator), [count >= 2 * possible for count in counts]
         try:
             self._fit_members(list(model.members), batches, folds=folds, known=known, without=0, generator=generator)
         except TrainingError as error:
-            raise TrainingError(f"{told} With {possible} folds more is to be set. {error}") from error
-        raise TrainingError(told)
+            raise TooFewSamplesError(f"{told} With {possible} folds more is to be set. {error}") from error
+        raise TooFewSamplesError(told)
 
     def _fit_members(
         self,
@@ -294,19 +294,20 @@ class MatchFusionRecipe:
         Raises:
             TrainingError: says of every member that cannot be fitted why, and how to do without it.
         """
-        failed: dict[str, str] = {}
+        failed: dict[str, WeldcacheError] = {}
         for member, module, takes_part in zip(self.members, modules, known, strict=True):
             if takes_part:
                 try:
                     with _as_member(member.name):
                         member.recipe.fit(module, _Shown(member, batches, folds, without), generator)
                 except (SettingsError, TrainingError) as error:
-                    failed[member.name] = str(error)
+                    failed[member.name] = error
         if failed:
             rows = "" if without is None else f" to the normal samples of {folds.number - 1} of {folds.number} folds"
             reasons = " ".join(f"{name}: {reason}" for name, reason in failed.items())
             out = " ".join(f"--set recipe.members.{name}=null" for name in failed)
-            raise TrainingError(
+            are_few = all(isinstance(error, TooFewSamplesError) for error in failed.values())
+            raise (TooFewSamplesError if are_few else TrainingError)(
                 f"{count_of(len(failed), 'member')} cannot be fitted{rows}. {reasons} Or leave out with {out}."
             )
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from weldcache.errors import SettingsError, TrainingError
+from weldcache.errors import SettingsError, TooFewSamplesError, TrainingError
 from weldcache.testing.recipes import RecipeContract
 from weldcache.tests.train.recipes.test_match import FILM, PICTURES, SHAPES, SOUND, VIEWS, welds
 from weldcache.train.nn.joined_scores import NU, FusedBy, JoinedScores, ScoreMoments, combined
@@ -158,7 +158,7 @@ def test_all_that_few_rows_ask_for_is_told_at_once() -> None:
     with pytest.raises(TrainingError, match=r"lower recipe\.folds to 7.*recipe\.members\.match\.folds = 14"):
         _fitted(recipe(members), with_presence(welds(15, seed=0)))
     _fitted(recipe(folds=7), with_presence(welds(15, seed=0)))
-    with pytest.raises(TrainingError, match="2 folds take 4"):
+    with pytest.raises(TooFewSamplesError, match="2 folds take 4"):
         _fitted(recipe(), with_presence(welds(3, seed=0)))
 
 
@@ -210,7 +210,7 @@ def test_members_settings_are_named_as_they_are_set_here() -> None:
     assert "recipe.members.match" in advice and "recipe.members.film" not in advice
     with pytest.raises(SettingsError, match=r"recipe\.members\.film\.array="):
         chosen.build({**SHAPES, FILM: ()})
-    with pytest.raises(TrainingError, match=r"recipe\.members\.match\.folds = 50"):
+    with pytest.raises(TooFewSamplesError, match=r"recipe\.members\.match\.folds = 50"):
         _fitted(chosen, with_presence(welds(40, seed=0)))
     rows = with_presence(welds(60, seed=0))
     rows.features[SOUND][3, 2] = torch.nan
