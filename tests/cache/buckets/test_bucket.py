@@ -68,7 +68,18 @@ class BucketContract:
         assert stored(tmp_path / "copy.zarr") == stored(filled.folder)
 
 
-class TestMemory(BucketContract):
+class ServiceContract(BucketContract):
+    def test_of_several_who_claim_a_name_one_is_first(self, bucket: Bucket) -> None:
+        assert bucket.claim("a", b"one", over=None) is not None
+        assert bucket.claim("a", b"other", over=None) is None
+        held = bucket.claimed("a")
+        assert held is not None and held[0] == b"one"
+        assert bucket.claim("a", b"two", over=held[1]) is not None
+        assert bucket.claim("a", b"late", over=held[1]) is None
+        assert bytes(bucket.read("a")) == b"two" and bucket.claimed("b") is None
+
+
+class TestMemory(ServiceContract):
     @pytest.fixture
     def objects(self, tmp_path: Path) -> Any:
         return MemoryStore()
@@ -81,7 +92,7 @@ class TestFolder(BucketContract):
 
 
 @pytest.mark.distributed
-class TestS3(BucketContract):
+class TestS3(ServiceContract):
     @pytest.fixture
     def objects(self, s3: Any, tmp_path: Path) -> Any:
         return from_url(f"{s3.url}/contract/{tmp_path.name}", client_options={"allow_http": True})
@@ -94,7 +105,7 @@ def google() -> Iterator[GoogleStorage]:
         yield service
 
 
-class TestGoogle(BucketContract):
+class TestGoogle(ServiceContract):
     @pytest.fixture
     def objects(self, google: GoogleStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("GOOGLE_BASE_URL", google.address)
@@ -143,7 +154,7 @@ def _make_container(address: str, name: str) -> None:
 
 
 @pytest.mark.distributed
-class TestAzure(BucketContract):
+class TestAzure(ServiceContract):
     @pytest.fixture
     def objects(self, azurite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", azurite)
