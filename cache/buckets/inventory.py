@@ -29,12 +29,17 @@ MOST_INVENTORY_BYTES = 256 << 20  # with some 200 for each object
 _INTERVAL = 5.0  # seconds of work that a kill may cost
 
 
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class Entry(Told):
-    """An object: its size in bytes, its SHA-256, and what the bucket's service called this version of it."""
+    """An object: its size in bytes, its SHA-256, and what the bucket's service called this version of it; of features
+    that a folder's mirror put there also `traits_of` their chunks."""
 
     size: Annotated[int, Field(ge=0)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: _Sha256
     e_tag: Text | None
+    traits: _Sha256 | None = None
 
     @property
     def content(self) -> tuple[int, str]:

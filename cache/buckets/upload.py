@@ -19,7 +19,7 @@ from ...progress import ByteProgress
 from ...wording import count_of
 from ..chunk_files import CHECKSUM, HOW_TO_MEND, checksum, read_files
 from ..contents import complete_rows, nodes_of, read_node
-from ..nodes import METADATA_FILE, read_array_metadata
+from ..nodes import METADATA_FILE, inside, read_array_metadata
 from ..store import FeatureStore
 from .bucket import Bucket, Held, Listing
 from .inventory import INVENTORY, STATE, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
@@ -32,17 +32,20 @@ _NUM_THREADS = 8  # each has an object in memory
 
 @dataclass(frozen=True)
 class Planned:
-    """An object that a store makes in a bucket: its name, what reads its content, and its size, roughly."""
+    """An object that a store makes in a bucket: its name, what reads its content, its size, roughly, and of features
+    what reads their traits."""
 
     name: str
     make: Callable[[], bytes]
     num_bytes: int
+    traits: Callable[[], str | None] | None = None
 
 
 def upload(folder: Path, bucket: Bucket) -> Mirrored:
     """Make a mirror of the store in `folder` in a bucket; run again, it goes on where it was interrupted.
 
-    Every chunk is checked against its checksum before it is sent.
+    Every chunk is checked against its checksum before it is sent. Features that are there already are known by their
+    traits, and not read.
 
     Raises:
         NotFoundError: if there is no store in `folder`, or not the bucket.
@@ -105,7 +108,28 @@ def planned_objects(store: FeatureStore, *, chunks_a_shard: Mapping[str, int]) -
                 wanted = numbers[np.isin(numbers, rows)].tolist()
             if wanted:
                 make = partial(packed_files, path, sharding, shard, wanted)
-                yield Planned(sharding.key(shard), make, len(wanted) * metadata.chunk_bytes)
+                traits = None if rows is None else partial(traits_of, store, sharding, wanted)
+                yield Planned(sharding.key(shard), make, len(wanted) * metadata.chunk_bytes, traits)
+
+
+def traits_of(store: FeatureStore, sharding: Sharding, rows: Sequence[int]) -> str | None:
+    """SHA-256 over what tells chunks of features from others without reading them: what made them, what is recorded of
+    their rows, and their own checksums. None where any of it is not there.
+
+    Two chunks have the same traits only if they are of one row and one making, made from the same files, and of one
+    checksum.
+    """
+    if not store.records.layout.has_digests:
+        return None
+    feature_set, _, _ = sharding.name.removeprefix(FEATURES).rpartition("/")
+    digests = store.records.digests(feature_set, rows)
+    names = [sharding.file(row) for row in rows]
+    ends = read_files(inside(store.folder, sharding.name), names, last_bytes=CHECKSUM.size)
+    known = [end for end in ends if end is not None]
+    if not digests.all() or len(known) < len(ends):
+        return None
+    made_by = store.fingerprint_of([feature_set]).encode()
+    return sha256_of(b"".join([made_by, np.asarray(rows, dtype="<i8").tobytes(), digests.tobytes(), *known]))
 
 
 def packed_files(path: Path, sharding: Sharding, shard: int, wanted: Sequence[int]) -> bytes:
@@ -151,13 +175,15 @@ def _send(bucket: Bucket, planned: Sequence[Planned], done: Mapping[str, Entry],
     with ByteProgress(f"Mirroring to {bucket.url}", num_bytes=num_bytes) as progress:
 
         def send(each: Planned) -> None:
-            content = each.make()
-            sha256 = sha256_of(content)
-            if each.name not in done or done[each.name].content != (len(content), sha256):
-                progressing.begin()
-                e_tag = bucket.write(each.name, content).e_tag
-                progressing.done(each.name, Entry(size=len(content), sha256=sha256, e_tag=e_tag))
-                sent.append(len(content))
+            there, traits = done.get(each.name), None if each.traits is None else each.traits()
+            if there is None or traits is None or there.traits != traits:
+                content = each.make()
+                sha256 = sha256_of(content)
+                if there is None or there.content != (len(content), sha256):
+                    progressing.begin()
+                    e_tag = bucket.write(each.name, content).e_tag
+                    progressing.done(each.name, Entry(size=len(content), sha256=sha256, e_tag=e_tag, traits=traits))
+                    sent.append(len(content))
             progress.advance(each.num_bytes)
 
         late = [each for each in planned if each.name.startswith("status/") or each.name == METADATA_FILE]

@@ -32,12 +32,12 @@ def tokens_of(row: int) -> np.ndarray:
     return np.random.default_rng(row).normal(size=(6, 8)).astype(np.float16)
 
 
-def write(store: FeatureStore, rows: list[int]) -> None:
+def write(store: FeatureStore, rows: list[int], *, of: str = "day") -> None:
     features = {
         "tokens": np.stack([tokens_of(row) for row in rows]),
         "tokens_length": np.full(len(rows), 6, dtype=np.int32),
     }
-    sources = [(SourceFile(f"day/{row:03d}.avi", 10, 1, f"{row:064x}"),) for row in rows]
+    sources = [(SourceFile(f"{of}/{row:03d}.avi", 10, 1, f"{row:064x}"),) for row in rows]
     StoreWriter(store).write(SPEC.name, rows, features, sources=sources, notes=[""] * len(rows))
 
 

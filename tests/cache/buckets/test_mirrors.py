@@ -128,6 +128,33 @@ def test_an_interrupted_download_is_no_store_and_goes_on(
     assert stored(copy) == stored(filled.folder)
 
 
+def test_features_that_are_there_already_are_not_read(
+    filled: FeatureStore, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(filled.folder, bucket)
+    packs, packed = uploads.packed_files, []
+
+    def pack(path: Path, sharding: shards.Sharding, shard: int, wanted: list[int]) -> bytes:
+        packed.append(sharding.key(shard))
+        return packs(path, sharding, shard, wanted)
+
+    monkeypatch.setattr(uploads, "packed_files", pack)
+    assert upload(filled.folder, bucket).num_copied == 0
+    assert packed and not any(name.startswith("features/") for name in packed)
+    path = filled.folder / TOKENS / "c.7.0.0"
+    whole = path.read_bytes()
+    for spoilt in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+        path.write_bytes(spoilt)
+        with pytest.raises(StoreError, match=r"c\.7\.0\.0 is damaged"):
+            upload(filled.folder, bucket)
+    path.write_bytes(whole)
+    packed.clear()
+    # The same bytes from other files: they are looked at again.
+    write(filled, [7], of="other")
+    assert upload(filled.folder, bucket).num_copied == 2  # sources and digests
+    assert {name for name in packed if name.startswith("features/")} == {f"{TOKENS}_length/c.0", f"{TOKENS}/c.0.0.0"}
+
+
 def test_what_changed_at_the_source_is_brought_up_to_date(
     filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
 ) -> None:
