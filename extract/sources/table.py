@@ -133,12 +133,11 @@ def samples_of(settings: TableSettings, table: Table) -> list[Sample]:
     if not len(table):
         raise SourceError(f"{table.path} has no row below its header.")
     _check_columns(settings, table)
-    _check_keys(settings, table)
-    splits = _splits(settings, table)
+    keys, splits = _keys(settings, table), _splits(settings, table)
     kept = [row for row, split in enumerate(splits) if split != "leave_out"]
     if left_out := len(table) - len(kept):
         say(f"{table.path}: {count_of(left_out, 'row')} left out, as data.splits says.")
-        table, splits = table.of_rows(kept), [splits[row] for row in kept]
+        table, keys, splits = table.of_rows(kept), [keys[row] for row in kept], [splits[row] for row in kept]
     vectors, unreadable = _vectors(settings, table)
     # Columns of vectors are most of a table: as text they go before a million samples are made.
     table = table.of_columns({column for _, column in _single_columns(settings)})
@@ -147,14 +146,15 @@ def samples_of(settings: TableSettings, table: Table) -> list[Sample]:
     absent = _absent(settings, table)
     for row, why in unreadable.items():
         absent.setdefault(row, {}).update(why)
-    keys, groups = table[settings.key], table[settings.group or settings.key]
-    shared: dict[str, str] = {}  # what rows have in common is once in memory
-    columns = (splits, keys, groups, _files(settings, table), targets, _attributes(settings, table), vectors)
+    shared: dict[str, str] = {}  # the name of a group is once in memory
+    named = zip(table[settings.group or settings.key], table[settings.key], strict=True)
+    groups = [shared.setdefault(group, group) or key for group, key in named]
+    columns = (keys, splits, groups, _files(settings, table), targets, _attributes(settings, table), vectors)
     return [
         Sample(
-            key=composed(key),
+            key=key,
             split=cast(Split, split),
-            group=shared.setdefault(group, group) or key,
+            group=group,
             files=files,
             targets=known,
             attributes=attributes,
@@ -162,7 +162,7 @@ def samples_of(settings: TableSettings, table: Table) -> list[Sample]:
             unreadable=frozenset(unreadable[row]) if row in unreadable else _NO_STREAMS,
             vectors=numbers,
         )
-        for row, (split, key, group, files, known, attributes, numbers) in enumerate(zip(*columns, strict=True))
+        for row, (key, split, group, files, known, attributes, numbers) in enumerate(zip(*columns, strict=True))
     ]
 
 
@@ -234,13 +234,16 @@ def _single_columns(settings: TableSettings) -> list[tuple[str, str]]:
     return asked
 
 
-def _check_keys(settings: TableSettings, table: Table) -> None:
+def _keys(settings: TableSettings, table: Table) -> list[str]:
+    """The key of each row; refuses what is none, or is another row's."""
+    keys = [composed(key) for key in table[settings.key]]
     first_row: dict[str, int] = {}
-    for row, key in enumerate(map(composed, table[settings.key])):
+    for row, key in enumerate(keys):
         if not key.isprintable() or not key:
             raise table.refused(row, settings.key, "a key is a printable name")
         if (first := first_row.setdefault(key, row)) != row:
             raise table.refused(row, settings.key, f"as in {table.place(first)}; give each row a key of its own")
+    return keys
 
 
 def _splits(settings: TableSettings, table: Table) -> list[Split | Literal["leave_out"]]:
