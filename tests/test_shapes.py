@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from weldcache.metrics.ranking import RocCurve, auroc
@@ -31,8 +33,21 @@ def test_what_names_no_shape_is_left_as_it_is() -> None:
     assert not hasattr(brief, "__wrapped__")
 
 
-def test_of_the_calls_in_each_test_the_first_hundred_are_checked() -> None:
-    for _ in range(200):
+def test_of_the_calls_in_each_test_the_first_are_checked() -> None:
+    for _ in range(20):
         MeanPooling()(torch.zeros(1, 4, 3))
     with pytest.raises(TypeCheckError, match="scores"):  # what was called that often is another
         auroc(np.zeros((2, 2)), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("again", [0, 1])
+def test_each_test_begins_anew(again: int) -> None:
+    for _ in range(10):
+        with pytest.raises(TypeCheckError, match="scores"):
+            auroc(np.zeros((2, 2)), np.array([0, 1]))
+
+
+@given(number=st.integers(0, 1_000_000))
+def test_every_example_of_hypothesis_is_checked(number: int) -> None:
+    with pytest.raises(TypeCheckError, match="scores"):
+        auroc(np.full((2, 2), number), np.array([0, 1]))

@@ -1,9 +1,7 @@
 """The plane of all samples, their nearest training samples, how they are divided, and all of it as one table."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import numpy as np
@@ -123,14 +121,3 @@ def test_report_json_keeps_to_the_published_schema(judged: Path) -> None:
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(broken, schema)
-
-
-def test_figures_are_files_where_they_are_asked_for(
-    judged: Path, copy_of: Callable[[Path], Path], weldcache: Callable[..., Any]
-) -> None:
-    project_folder = copy_of(judged)
-    outcome = weldcache("eval", "--run", "first", "--figures", "png", "--media", "none", folder=project_folder)
-    assert outcome.code == 0, outcome.err
-    files = sorted((project_folder / "runs/first/figures_test").iterdir())
-    assert "ranking_1.png" in [file.name for file in files] and len(files) > 4
-    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)

@@ -128,7 +128,7 @@ def test_how_much_is_shown_is_chosen(media: SampleMedia) -> None:
     )
 
 
-def test_what_is_shown_changes_no_figure_and_no_calibration(
+def test_what_is_shown_changes_no_figure_and_no_calibration_and_pictures_are_files_where_asked_for(
     judged: Path, copy_of: Callable[[Path], Path], weldcache: Callable[..., Any]
 ) -> None:
     project = copy_of(judged)
@@ -137,8 +137,11 @@ def test_what_is_shown_changes_no_figure_and_no_calibration(
     before, with_media = [(run / name).read_bytes() for name in names], (run / "report.html").stat().st_size
     facts = json.loads((run / "report.json").read_text())["sections"]
     assert "data:image/webp;base64," in (run / "report.html").read_text()
-    outcome = weldcache("eval", "--run", "first", "--media", "none", folder=project)
+    outcome = weldcache("eval", "--run", "first", "--media", "none", "--figures", "png", folder=project)
     assert outcome.code == 0, outcome.err
+    files = sorted((run / "figures_test").iterdir())
+    assert "ranking_1.png" in [file.name for file in files] and len(files) > 4
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
     assert [(run / name).read_bytes() for name in names] == before
     assert json.loads((run / "report.json").read_text())["sections"] == facts
     assert (run / "report.html").stat().st_size < with_media

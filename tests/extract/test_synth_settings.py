@@ -149,6 +149,7 @@ def test_faults_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
     assert list_faults(welds, plan=replace(plan, missing=0.0, damage=0.0)) == {}
 
 
+@pytest.mark.slow  # makes and extracts a data set of its own: nine seconds of processor time
 def test_extract_reports_exactly_what_was_planted_and_loses_nothing_else(
     synthetic: Path, weldcache: Callable[..., Any], tmp_path: Path
 ) -> None:
