@@ -1,4 +1,4 @@
-"""What the commands do, for a notebook: the same settings and the same words, with tables and tensors for results.
+"""What the commands do, for a notebook: the same settings and the same words, with tables and tensors for results::
 
     from weldcache import api
 
