@@ -179,6 +179,7 @@ def test_writes_three_files_and_nothing_else(
     assert f"{value:.3f}" in path.read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_names_act_on_no_terminal_that_shows_the_files(
     run: RunFolder, write: Callable[..., Path], table: ScoreTable
 ) -> None:
@@ -193,6 +194,7 @@ def test_names_act_on_no_terminal_that_shows_the_files(
         ElementTree.fromstring(base64.b64decode(picture))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_settings_that_json_cannot_hold_leave_no_report_json(
     run: RunFolder, write: Callable[..., Path], table: ScoreTable, provenance: Provenance
 ) -> None:

@@ -63,6 +63,7 @@ def test_one_offline_file_with_seven_pictures(
     assert "$" not in _SCRIPT.sub("", text)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_no_script_runs_but_the_page_s_own(
     table: ScoreTable, make_assessment: MakeAssessment, make_report: MakeReport
 ) -> None:
