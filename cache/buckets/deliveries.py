@@ -10,7 +10,6 @@ extraction ends: two who write to one object would lose rows.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -26,11 +25,10 @@ from ..status import Status
 from ..store import FeatureStore
 from .bucket import Bucket
 from .inventory import EXTRACTION, Entry, sha256_of
-from .rows import work_together
 from .shards import Sharding
+from .threads import with_objects
 from .upload import packed_files
 
-_NUM_THREADS = 8  # each has an object in memory
 _AT_ONCE = 64  # deliveries whose records are in memory together
 
 
@@ -95,8 +93,7 @@ def deliver(
         entry = Entry(size=held.size, sha256=sha256_of(content), e_tag=held.e_tag)
         (parts if whole is None else objects)[key] = entry
 
-    with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="deliver") as pool:
-        work_together(pool, put, packing)
+    with_objects(put, packing)
     delivery = {
         "recorded": {name: _recorded(store, name, of_set) for name, of_set in rows.items()},
         "objects": {key: entry.model_dump() for key, entry in objects.items()},

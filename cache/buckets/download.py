@@ -7,7 +7,6 @@ beside it, for the next attempt to go on from.
 
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +31,8 @@ from .inventory import (
     parse_inventory,
 )
 from .opened import Snapshot
-from .rows import work_together
+from .threads import with_objects
 
-_NUM_THREADS = 8  # each has an object in memory
 _KEPT = "What has arrived is kept"
 
 
@@ -117,9 +115,8 @@ def _fetch(snapshot: Snapshot, folder: Path, done: Mapping[str, Entry], progress
 
         late = [name for name in missing if name.startswith("status/")]
         early = [name for name in missing if not name.startswith("status/")]
-        with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="mirror") as pool:
-            for together in (early, late):
-                work_together(pool, fetch, together)
+        for together in (early, late):
+            with_objects(fetch, together)
     return [wanted[name] for name in missing]
 
 

@@ -27,8 +27,9 @@ from ..chunks import RowChunks
 from ..nodes import METADATA_FILE, inside, parse_array_metadata, room_for
 from .bucket import Bucket
 from .inventory import INVENTORY, MOST_INVENTORY_BYTES, parse_inventory, sha256_of
-from .rows import BucketChunks, in_requests
+from .rows import BucketChunks
 from .shards import FEATURES, Sharding, files_of, folder_metadata, shard_named, sharding_of
+from .threads import in_requests
 
 _FOLDER = "weldcache-bucket-"  # and eight characters that chance chooses
 _FRESH_SECONDS = 3600.0  # for which a folder without a lock may be one that is just being made

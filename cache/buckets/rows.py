@@ -4,11 +4,9 @@ Where a chunk is in its object follows from which rows are complete, since only 
 equally long. So no index is asked for, and a single row is one request; rows that lie near each other share one.
 """
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import google_crc32c
 import numpy as np
@@ -20,20 +18,19 @@ from ..chunk_files import CHECKSUM
 from ..chunks import Rows, bytes_of_rows
 from .bucket import Bucket, Held
 from .shards import Sharding
+from .threads import in_requests
 
-_NUM_REQUESTS = 32  # under way together
 _MOST_BYTES = 8 << 20  # of a request, so that a large read is shared by several
 _GAP_BYTES = 512 << 10  # that nobody wants and that come sooner than another request would
 
-_Item = TypeVar("_Item")
 _Place: TypeAlias = tuple[
     int, int
 ]  # where in its object a chunk begins, and which of the rows that are asked for it is
 
 
 @dataclass(frozen=True)
-class _Span:
-    """Chunks of one object that are read by one request."""
+class _Request:
+    """Chunks of one object that are read together."""
 
     shard: int
     start: int
@@ -84,19 +81,19 @@ class BucketChunks:
             raise StoreError(f"{self._sharding.name}: rows that are not complete have no chunk in {self._bucket.url}.")
         targets = bytes_of_rows(values)
 
-        def fetch(span: _Span) -> None:
-            content = self._content(span)
-            for start, place in span.places:
-                chunk = content[start - span.start :][: self._chunk_bytes]
+        def fetch(request: _Request) -> None:
+            content = self._content(request)
+            for start, place in request.places:
+                chunk = content[start - request.start :][: self._chunk_bytes]
                 targets[place] = np.frombuffer(chunk[: -CHECKSUM.size], dtype=np.uint8)
                 if google_crc32c.value(targets[place]) != self._keep_checksum(int(numbers[place]), chunk):
                     raise StoreError(
                         f"{self._sharding.name}: the chunk of row {numbers[place]} does not match its checksum: the "
-                        f"object {self._sharding.key(span.shard)} in {self._bucket.url} is damaged. "
+                        f"object {self._sharding.key(request.shard)} in {self._bucket.url} is damaged. "
                         f"{self._bucket.how_to_mend}"
                     )
 
-        in_requests(fetch, list(self._spans(numbers)))
+        in_requests(fetch, list(self._requests(numbers)))
         return values
 
     def checksums(self, rows: Rows) -> list[int | None]:
@@ -104,12 +101,12 @@ class BucketChunks:
         numbers = np.asarray(rows, dtype=np.int64)
         unknown = numbers[self._complete[numbers] & ~self._read[numbers]]
 
-        def fetch(span: _Span) -> None:
-            content = self._content(span)
-            for start, place in span.places:
-                self._keep_checksum(int(unknown[place]), content[start - span.start :][: self._chunk_bytes])
+        def fetch(request: _Request) -> None:
+            content = self._content(request)
+            for start, place in request.places:
+                self._keep_checksum(int(unknown[place]), content[start - request.start :][: self._chunk_bytes])
 
-        in_requests(fetch, list(self._spans(unknown)))
+        in_requests(fetch, list(self._requests(unknown)))
         return [int(self._checksums[row]) if self._read[row] else None for row in numbers.tolist()]
 
     def name_of(self, row: int) -> str:
@@ -125,27 +122,27 @@ class BucketChunks:
         self._checksums[row], self._read[row] = checksum, True
         return int(checksum)
 
-    def _spans(self, rows: Int64[np.ndarray, " row"]) -> Iterator[_Span]:
+    def _requests(self, rows: Int64[np.ndarray, " row"]) -> Iterator[_Request]:
         shards = rows // self._sharding.chunks_a_shard
         starts = (self._before[rows] - self._firsts[shards]) * self._chunk_bytes
-        span: _Span | None = None
+        request: _Request | None = None
         for place in np.lexsort((starts, shards)).tolist():
             shard, start = int(shards[place]), int(starts[place])
             stop = start + self._chunk_bytes
-            near = span is not None and span.shard == shard and start - span.stop <= _GAP_BYTES
-            if span is not None and near and stop - span.start <= _MOST_BYTES:
-                span.places.append((start, place))
-                span = _Span(shard, span.start, max(stop, span.stop), span.places)
+            near = request is not None and request.shard == shard and start - request.stop <= _GAP_BYTES
+            if request is not None and near and stop - request.start <= _MOST_BYTES:
+                request.places.append((start, place))
+                request = _Request(shard, request.start, max(stop, request.stop), request.places)
                 continue
-            if span is not None:
-                yield span
-            span = _Span(shard, start, stop, [(start, place)])
-        if span is not None:
-            yield span
+            if request is not None:
+                yield request
+            request = _Request(shard, start, stop, [(start, place)])
+        if request is not None:
+            yield request
 
-    def _content(self, span: _Span) -> memoryview:
-        name = self._sharding.key(span.shard)
-        return self._bucket.read(name, version=self._objects[name].e_tag, start=span.start, stop=span.stop)
+    def _content(self, request: _Request) -> memoryview:
+        name = self._sharding.key(request.shard)
+        return self._bucket.read(name, version=self._objects[name].e_tag, start=request.start, stop=request.stop)
 
     def _require_objects(self) -> None:
         for shard, num_chunks in enumerate(np.diff(self._firsts).tolist()):
@@ -155,29 +152,3 @@ class BucketChunks:
             if num_chunks and (held is None or held.size != expected):
                 found = "is gone" if held is None else f"has {held.size:,} bytes, where {expected:,} belong"
                 raise StoreError(f"{self._bucket.url}: the object {name} {found}. {self._bucket.how_to_mend}")
-
-
-def in_requests(work: Callable[[_Item], None], items: Sequence[_Item]) -> None:
-    """Call `work`, which waits for a service and calls nothing of this kind, on every item, many at a time."""
-    if len(items) == 1:
-        work(items[0])
-    else:
-        work_together(_requests(), work, items)
-
-
-def work_together(pool: ThreadPoolExecutor, work: Callable[[_Item], None], items: Sequence[_Item]) -> None:
-    """Call `work` on every item in the threads of a pool; the first error stops the others, and is raised when none is
-    at work any more."""
-    pending = [pool.submit(work, item) for item in items]
-    try:
-        for future in pending:
-            future.result()
-    finally:
-        for future in pending:
-            future.cancel()
-        wait(pending)
-
-
-@functools.cache
-def _requests() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=_NUM_REQUESTS, thread_name_prefix="weldcache-requests")

@@ -6,7 +6,6 @@ that are there already stay; statuses and the store's description follow when fe
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,11 +22,9 @@ from ..nodes import METADATA_FILE, inside, read_array_metadata
 from ..store import FeatureStore
 from .bucket import Bucket, Held, Listing
 from .inventory import INVENTORY, STATE, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
-from .rows import work_together
 from .shards import FEATURES, Sharding, bucket_metadata, metadata_key, packed, sharding_of
+from .threads import with_objects
 from .writing import WRITER, written_by_one
-
-_NUM_THREADS = 8  # each has an object in memory
 
 
 @dataclass(frozen=True)
@@ -188,9 +185,8 @@ def _send(bucket: Bucket, planned: Sequence[Planned], done: Mapping[str, Entry],
 
         late = [each for each in planned if each.name.startswith("status/") or each.name == METADATA_FILE]
         early = [each for each in planned if each not in late]
-        with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="mirror") as pool:
-            for together in (early, late):
-                work_together(pool, send, together)
+        for together in (early, late):
+            with_objects(send, together)
     return Mirrored(len(planned), len(sent), sum(sent))
 
 

@@ -16,7 +16,6 @@ import json
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +35,11 @@ from .bucket import Bucket, Held, Listing
 from .deliveries import deliver, deliveries_of, record_deliveries
 from .inventory import EXTRACTION, INVENTORY, JOB, STATE, Entry, Inventory, parse_inventory, sha256_of
 from .opened import Snapshot
-from .rows import work_together
 from .shards import FEATURES, Sharding, packed, shard_named, sharding_of, unpacked
 from .state import State, packed_state, unpack_state
+from .threads import with_objects
 from .upload import Planned, identity_of, planned_objects
 from .writing import WRITER
-
-_NUM_THREADS = 8  # each has an object in memory
 
 
 class WorkingCopy:
@@ -117,8 +114,7 @@ class WorkingCopy:
             e_tag = self._bucket.write(each.key, content).e_tag
             self.state.objects[each.key] = Entry(size=len(content), sha256=sha256_of(content), e_tag=e_tag)
 
-        with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="put-together") as pool:
-            work_together(pool, put_together, together)
+        with_objects(put_together, together)
         for key in self.state.objects.keys() - wanted.keys():
             del self.state.objects[key]
 
@@ -230,8 +226,7 @@ class WorkingCopy:
             e_tag = self._bucket.write(each.name, content).e_tag
             objects[each.name] = Entry(size=len(content), sha256=sha256_of(content), e_tag=e_tag)
 
-        with ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="finish") as pool:
-            work_together(pool, put, planned)
+        with_objects(put, planned)
 
     def _require_held(self, objects: Mapping[str, Entry]) -> None:
         held = self._bucket.listed()

@@ -16,7 +16,7 @@ from obstore.store import MemoryStore
 from zarr.storage import ObjectStore
 
 from weldcache.cache.buckets import download as downloads
-from weldcache.cache.buckets import shards
+from weldcache.cache.buckets import shards, threads
 from weldcache.cache.buckets import upload as uploads
 from weldcache.cache.buckets.bucket import Bucket
 from weldcache.cache.buckets.download import download
@@ -106,7 +106,7 @@ def test_an_interrupted_upload_is_no_store_and_goes_on(
     with pytest.raises(NotFoundError, match="mirror"):
         FeatureStore.open(opens)
     again = upload(filled.folder, bucket)
-    assert again.num_copied <= again.num_objects - (after - 1) // 2 + uploads._NUM_THREADS
+    assert again.num_copied <= again.num_objects - (after - 1) // 2 + threads._NUM_OBJECTS
     download(bucket, tmp_path / "copy.zarr")
     assert stored(tmp_path / "copy.zarr") == stored(filled.folder)
 
