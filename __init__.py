@@ -11,9 +11,13 @@ __all__ = ["api"]
 
 
 def __getattr__(name: str) -> Any:
-    """`weldcache.api`, imported when it is first asked for: torch alone takes seconds."""
+    """`weldcache.api`, imported when it is first asked for, as torch alone takes seconds; and the installed version."""
     if name == "api":
         from importlib import import_module
 
         return import_module(".api", __name__)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("weldcache")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import NotFoundError
-from ..wording import nearest_hint
+from ..wording import count_of, nearest_hint
 from .arrays import ArraySpec
 from .splits import LEFT_OUT
 from .status import Status
@@ -25,6 +25,11 @@ class Store:
     """A store as a table of samples and as tensors; `held` is the store itself, with all that it knows."""
 
     held: FeatureStore
+
+    def __repr__(self) -> str:
+        samples = count_of(len(self.held.index), self.held.noun)
+        features = ", ".join(self.held.feature_sets) or "no features"
+        return f"{self.held.path}: {samples}; {features}; fingerprint {self.held.fingerprint[:12]}"
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -69,6 +74,7 @@ class Store:
 
         Without `keys`, of all samples that the data set still lists; those of its rows that are not complete are an
         error, so that no row stands for another sample: `tensor(array, complete(feature_set).index)` leaves them out.
+        Where a sample lacks some of its views only, these are zeros, and `<feature set>/views_present` says so.
 
         Raises:
             NotFoundError: if there is no sample of a key.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ....metrics.clustered import grouped_share
 from ....metrics.estimate import Estimate, clopper_pearson, span
 from ....metrics.ranking import roc_curve
 from ....train.recipes.published import Reference
@@ -232,6 +233,7 @@ def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
     columns = (
         Column("class", "Defect class", of_text=True),
         Column("num", "n"),
+        Column("found", "found", style=".1%"),
         Column("auroc", "AUROC"),
         *([Column("reference", "published")] if references else []),
         Column("ap", "AP"),
@@ -239,7 +241,16 @@ def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
         Column("note", "note", of_text=True),
     )
     values = [
-        (name, found.num, found.auroc, *_published(references, name), found.ap, found.fpr_at_95_tpr, found.note)
+        (
+            name,
+            found.num,
+            _alarmed(test.select((test.labels == 1) & (names == name)), assessment),
+            found.auroc,
+            *_published(references, name),
+            found.ap,
+            found.fpr_at_95_tpr,
+            found.note,
+        )
         for name, found in assessment.per_class.items()
     ]
     macro = {
@@ -258,12 +269,18 @@ def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
     )
 
 
+def _alarmed(defects: ScoreTable, assessment: Assessment) -> Estimate:
+    """The share of these defects that raise an alarm."""
+    return grouped_share(defects.scores > assessment.threshold.value, groups=defects.groups)
+
+
 def _about_macro(assessment: Assessment, macro: Mapping[str, float]) -> str:
     of_classes = f"AUROC {macro['macro_auroc']:.3f}, AP {macro['macro_ap']:.3f}"
     of_all = f"{assessment.auroc.value:.3f}, {assessment.ap:.3f}, {assessment.fpr_at_95_tpr:.3f}"
     return (
-        f"Each class against all normals. Macro, the mean over classes however rare: {of_classes}, FPR at 95% TPR "
-        f"{macro['macro_fpr_at_95_tpr']:.3f}; micro, over all defects together: {of_all}."
+        "Found is the share that raises an alarm; what follows is each class against all normals. Macro, the mean over "
+        f"classes however rare: {of_classes}, FPR at 95% TPR {macro['macro_fpr_at_95_tpr']:.3f}; micro, over all "
+        f"defects together: {of_all}."
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from weldcache.evaluate.figures import Intervals
@@ -44,6 +45,15 @@ def test_without_classes_of_these_names_nothing_is_said(by_class: Callable[..., 
     section = by_class(warping=0.75)
     assert "reference" not in [column.id for column in section.rows[0].columns] and len(section.note) == 1
     assert section.figures[0] == by_class().figures[0]
+
+
+def test_how_many_of_each_class_are_found_adds_up_to_what_is_found_of_all(
+    by_class: Callable[..., Section], table: ScoreTable, make_assessment: Callable[..., Assessment]
+) -> None:
+    (rows,), assessment = by_class().rows, make_assessment(table)
+    column = {each.id: place for place, each in enumerate(rows.columns)}
+    found = sum(row[column["found"]].value * row[column["num"]] for row in rows.values)  # type: ignore[union-attr, operator]
+    assert round(found) == np.count_nonzero(table.scores[table.labels == 1] > assessment.threshold.value) > 0
 
 
 @pytest.mark.parametrize(("name", "best"), [("causal_film", 0.990), ("video_ae", 0.987)])
