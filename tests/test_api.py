@@ -30,6 +30,12 @@ def store(extracted: Path) -> api.Store:
     return api.open_store(extracted / "features.zarr")
 
 
+def test_a_store_says_what_it_holds(store: api.Store) -> None:
+    shown = repr(store)
+    assert f"{len(store.samples)} weld" in shown and store.held.fingerprint[:12] in shown
+    assert all(name in shown for name in store.held.feature_sets)
+
+
 def test_settings_are_those_of_a_command_in_the_folder(extracted: Path) -> None:
     changes = {"recipe.name": "nearest", "recipe.k": 2, "runs.folder": "others"}
     settings = api.load_settings(folder=extracted, changes=changes)
