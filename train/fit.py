@@ -72,10 +72,8 @@ def require_read(settings: Settings, asked: Collection[str]) -> None:
 
 
 def fit(recipe: Fitted, model: nn.Module, samples: BatchSource, *, seed: int, title: str, noun: str) -> None:
-    """Show the recipe all samples, part by part; progress under `title`, in samples called `noun` that are read, goes to stderr.
-
-    A recipe that goes through them several times reads each as often.
-    """
+    """Show the recipe all samples, part by part; progress under `title` goes to stderr, in samples, called `noun`, that
+    are read: as often as the recipe goes through them."""
     cpu = torch.device("cpu")  # where a seed draws the same whatever the features' device
     generator = derived_generator(seed, Purpose.WEIGHTS, epoch=0, device=cpu)
     with Progress(title, total=0, unit=f"{noun}s read") as progress:
