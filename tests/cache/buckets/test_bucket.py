@@ -206,6 +206,8 @@ def test_an_address_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_file_of_credentials_that_holds_none_is_told_without_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("GOOGLE_BEARER_TOKEN", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"):
+        monkeypatch.delenv(name, raising=False)  # which would be taken instead
     (tmp_path / "key.json").write_text("VERYSECRET")
     for name in ("key.json", "absent.json"):
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / name))
