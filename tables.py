@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -44,7 +45,7 @@ def print_tables(parts: Iterable[RenderableType], *, narrowest: int = 0) -> None
         console.width = _WIDEST
     for part in parts:
         if isinstance(part, Table) and _width(part, console) > console.width:
-            _let_break(part)
+            _let_break(part, width=console.width)
         console.print(_Visible(part), soft_wrap=not fits)
 
 
@@ -53,11 +54,16 @@ def _width(table: Table, console: Console) -> int:
     return console.measure(table, options=console.options.update(width=_WIDEST)).maximum
 
 
-def _let_break(table: Table) -> None:
-    """Let cells take several lines, where none may: what stands in two lines is still there, and what is cut is not."""
+def _let_break(table: Table, *, width: int) -> None:
+    """Let cells take several lines, where none may: what stands in two lines is still there, and what is cut is not.
+
+    The first column, whose names are copied into other commands, stays whole where it leaves half of the room.
+    """
     may_not = all(column.no_wrap for column in table.columns)
     for column in table.columns:
         column.overflow, column.no_wrap = "fold", column.no_wrap and not may_not
+    if table.columns and 2 * max(map(cell_len, map(str, table.columns[0].cells)), default=0) <= width:
+        table.columns[0].no_wrap = True
 
 
 @dataclass(frozen=True)

@@ -20,43 +20,75 @@ from .store import FeatureStore
 from .targets import CLASS, DEFECT, LABEL, NORMAL, UNKNOWN
 
 _BAR_WIDTH = 30
-_NOTES_SHOWN = 10
+_NOTES_SHOWN, _FEW_NOTES = 10, 3
 _FINGERPRINT_SHOWN = 8
 _CLASSES_SHOWN = 4
 _LIBRARIES = ("torch", "transformers", "numpy", "zarr")  # whose versions are worth a line
 
 
 def store_tables(description: Mapping[str, Any], *, details: bool) -> Iterator[RenderableType]:
-    """From who made the store over what is in it to whether it is whole; with `details` also how it was made."""
-    yield from _heading(description)
+    """Whether a store is whole, what is in it and what made it, in ten lines or so; with `details` all of that in
+    tables. Feature sets are a table wherever one of them is not whole."""
+    if not details:
+        yield from _gist(description)
+        return
+    yield Text(description["path"], style="bold")
+    yield from _made(description, details=True)
     if description["classes"]:
         classes = description["classes"]
         yield class_table(classes, labels=description["labels"], noun=description["noun"], all_of=classes)
-    if further := [name for name in description["targets"] if name not in (LABEL.name, CLASS)]:
-        yield Text(f"targets beside label and class: {', '.join(further)}\n")
+    yield from _further_targets(description)
     if len(description["splits"]) > 1:
         yield _split_table(description["splits"])
-    for split in description["splits"].values():
-        if split["torn_groups"]:
-            yield Text(f"{split['torn_groups']}\n", style="yellow")
+    yield from _torn(description)
     if description["feature_sets"]:
         yield _set_table(description["feature_sets"], num_rows=description["num_rows"])
-        if details:
-            yield _backbone_table({**description["feature_sets"], **description["constants"]})
-            yield _decoding_table({**description["feature_sets"], **description["constants"]})
-            yield _array_table(description["feature_sets"])
+        yield _backbone_table({**description["feature_sets"], **description["constants"]})
+        yield _decoding_table({**description["feature_sets"], **description["constants"]})
+        yield _array_table(description["feature_sets"])
     yield from _health(description)
-    if details and (offsets := description["health"]["onset_offsets"]):
+    if offsets := description["health"]["onset_offsets"]:
         yield _onset_table(offsets, noun=description["noun"])
-    if description["feature_sets"] and not details:
-        yield Text("--verbose shows backbones, sampling, arrays and how far clocks are apart.", style="dim")
 
 
-def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
+def _gist(description: Mapping[str, Any]) -> Iterator[RenderableType]:
+    health, sets = description["health"], description["feature_sets"]
+    yield Text(f"{description['path']}: {_completeness(description)}", style="bold")
+    yield _verification(health["verification"], fingerprint=description["fingerprint"])
+    yield from (Text(message, style="red") for message in health["damage"])
+    if health["problems"]:
+        yield from _notes(health["problems"], noun=description["noun"], most=_FEW_NOTES)
+    yield from _made(description, details=False)
+    if description["labels"]:
+        yield Text(_labels_told(description["labels"]))
+    for name, split in description["splits"].items():
+        counts = ", ".join(f"{visible(part)} {count:,}" for part, count in split["rows"].items())
+        yield Text(f"split {visible(name)}: {counts}")
+    yield from _further_targets(description)
+    yield from _torn(description)
+    if any(entry["rows"]["complete"] < description["num_rows"] for entry in sets.values()):
+        yield _set_table(sets, num_rows=description["num_rows"])
+    elif sets:
+        yield Text(f"feature sets: {', '.join(map(visible, sets))}")
+    yield Text("--verbose shows classes, backbones, sampling, arrays and how far clocks are apart.", style="dim")
+
+
+def _further_targets(description: Mapping[str, Any]) -> Iterator[Text]:
+    if further := [name for name in description["targets"] if name not in (LABEL.name, CLASS)]:
+        yield Text(f"targets beside label and class: {', '.join(further)}")
+
+
+def _torn(description: Mapping[str, Any]) -> Iterator[Text]:
+    for split in description["splits"].values():
+        if split["torn_groups"]:
+            yield Text(split["torn_groups"], style="yellow")
+
+
+def _made(description: Mapping[str, Any], *, details: bool) -> Iterator[Text]:
+    """How much there is, and by what it was made."""
     disk = description["disk"]
     of_bucket = is_url(description["path"])
     lies = f"in the bucket in {disk['files']:,} objects" if of_bucket else f"on the disk in {disk['files']:,} files"
-    yield Text(description["path"], style="bold")
     yield Text(
         f"{count_of(description['num_rows'], description['noun'])}, {format_size(description['bytes'])} of features; "
         f"{format_size(disk['bytes'])} {lies}"
@@ -69,8 +101,9 @@ def _heading(description: Mapping[str, Any]) -> Iterator[Text]:
     yield Text(f"fingerprint {description['fingerprint']}")
     versions = description["versions"]
     yield Text(f"made {description['created']} by weldcache {versions['weldcache']}")
-    yield Text(f"with {', '.join(f'{name} {versions[name]}' for name in _LIBRARIES if name in versions)}")
-    if description["batching"]:
+    if details:
+        yield Text(f"with {', '.join(f'{name} {versions[name]}' for name in _LIBRARIES if name in versions)}")
+    if details and description["batching"]:
         yield Text(f"computed in groups: {_listed(description['batching'])}")
     if description["random_backbones"]:
         manifest = {"features": description["feature_sets"], "constants": description["constants"]}
@@ -213,23 +246,28 @@ def _health(description: Mapping[str, Any]) -> Iterator[RenderableType]:
     health = description["health"]
     num_rows, num_complete = description["num_rows"] - description["num_left_out"], health["num_complete"]
     filled = _BAR_WIDTH * num_complete // max(num_rows, 1)
-    noun, verb = description["noun"], "has" if num_rows == 1 else "have"
     yield Text("health", style="italic")
     yield Text.assemble(
-        "  ",
         ("█" * filled + "░" * (_BAR_WIDTH - filled), _style(num_complete, num_rows)),
-        f" {_percent(num_complete, num_rows)}: {num_complete:,} of {count_of(num_rows, noun)} {verb} everything",
+        f" {_completeness(description)}",
     )
     yield _verification(health["verification"], fingerprint=description["fingerprint"])
-    for message in health["damage"]:
-        yield Text(f"  {message}", style="red")
-    yield from _notes(health["problems"], noun=noun)
+    yield from (Text(message, style="red") for message in health["damage"])
+    yield from _notes(health["problems"], noun=description["noun"], most=_NOTES_SHOWN)
+
+
+def _completeness(description: Mapping[str, Any]) -> str:
+    """How many rows have all features: `100 %: 38 of 38 samples have everything`."""
+    num_complete = description["health"]["num_complete"]
+    num_rows = description["num_rows"] - description["num_left_out"]
+    of_all, verb = count_of(num_rows, description["noun"]), "has" if num_rows == 1 else "have"
+    return f"{_percent(num_complete, num_rows)}: {num_complete:,} of {of_all} {verb} everything"
 
 
 def _verification(record: Mapping[str, Any] | None, *, fingerprint: str) -> Text:
     if record is None:
-        return Text("  never verified; `weldcache verify` checks every byte", style="dim")
-    when = f"  verified {record['created']}"
+        return Text("never verified; `weldcache verify` checks every byte", style="dim")
+    when = f"verified {record['created']}"
     if record["fingerprint"] != fingerprint:
         return Text(f"{when}, before features were added or made anew", style="yellow")
     faults = [count_of(record[name], name.removesuffix("s")) for name in ("errors", "warnings") if record[name]]
@@ -245,9 +283,9 @@ def _verification(record: Mapping[str, Any] | None, *, fingerprint: str) -> Text
     return Text(f"{when}, {rows}: nothing wrong", style="green")
 
 
-def _notes(notes: Sequence[Mapping[str, Any]], *, noun: str) -> Iterator[Text]:
+def _notes(notes: Sequence[Mapping[str, Any]], *, noun: str, most: int) -> Iterator[Text]:
     if not notes:
-        yield Text("  no notes")
+        yield Text("no notes")
         return
     groups = grouped(
         [
@@ -257,8 +295,8 @@ def _notes(notes: Sequence[Mapping[str, Any]], *, noun: str) -> Iterator[Text]:
             for told in notes
         ]
     )
-    yield Text(f"  notes on {count_of(len({told['key'] for told in notes}), noun)}:", style="yellow")
-    for line in first_of([group.told(noun) for group in groups], most=_NOTES_SHOWN, rest="; --json lists all"):
+    yield Text(f"notes on {count_of(len({told['key'] for told in notes}), noun)}:", style="yellow")
+    for line in first_of([group.told(noun) for group in groups], most=most, rest="; --json lists all"):
         yield Text(f"  {line}", style="yellow")
 
 

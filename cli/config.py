@@ -18,9 +18,12 @@ def list_presets(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"presets": {name: preset_summary(name) for name in preset_names()}})
         return
-    from ..tables import literal, print_tables
+    from ..tables import literal, make_table, print_tables
 
-    print_tables(literal(f"{name:16} {preset_summary(name)}") for name in preset_names())
+    table = make_table("presets", left=["preset", "what it is"])
+    for name in preset_names():
+        table.add_row(literal(name), literal(preset_summary(name)))
+    print_tables([table])
 
 
 @app.command()

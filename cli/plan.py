@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, Cache, Config, Data, Refresh, Set, Split, overrides, print_json
+from .options import AsJson, Cache, Config, Data, Refresh, Set, Split, Verbose, overrides, print_json
 
 
 def plan(
@@ -17,6 +17,7 @@ def plan(
     no_probe: Annotated[
         bool, typer.Option("--no-probe", help="Measure no speeds: rows and bytes alone, in no time.")
     ] = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what `extract` would do and cost, without doing it: rows, bytes, free disk, FLOPs, time, bottleneck.
@@ -41,4 +42,4 @@ def plan(
     if as_json:
         print_json(to_json(expected))
         return
-    print_tables(estimate_tables(expected))
+    print_tables(estimate_tables(expected, details=verbose))

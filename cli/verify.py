@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, Cache, Config, Set, overrides, print_json
+from .options import AsJson, Cache, Config, Set, Verbose, overrides, print_json
 
 
 def verify(
@@ -23,6 +23,7 @@ def verify(
         bool,
         typer.Option("--mend", help="Mark what is damaged as missing, so that `weldcache extract` computes it again."),
     ] = False,
+    verbose: Verbose = False,
     settings: Set = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +43,7 @@ def verify(
     if as_json:
         print_json(verification.to_json())
     else:
-        print_tables(verification_tables(verification))
+        print_tables(verification_tables(verification, details=verbose))
     _say_of_runs(resolved.runs.folder)
     raise typer.Exit(0 if verification.trustworthy else 1)
 

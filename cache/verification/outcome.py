@@ -23,7 +23,7 @@ from ...documents import SEAL, Json, read_document, seal_holds, sealed
 from ...errors import StoreError
 from ...findings import Check, Finding, Severity, check_table, finding_texts
 from ...tables import make_table
-from ...wording import count_of
+from ...wording import count_of, listed
 from ..nodes import METADATA_FILE, Told, inside
 from ..status import SourceFile, Status
 from ..store import FeatureStore
@@ -157,16 +157,24 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return {name: value for name, value in record.items() if name != SEAL}
 
 
-def verification_tables(verification: Verification) -> Iterator[RenderableType]:
-    """A verification for a terminal: the checks, the comparison with live features, then the findings."""
-    yield Text(f"{verification.path}  {count_of(verification.num_rows, 'row')}", style="bold")
-    yield Text(f"fingerprint {verification.fingerprint}")
-    yield check_table(verification.checks)
-    if verification.live is not None:
-        yield from _live_tables(verification.live)
+def verification_tables(verification: Verification, *, details: bool) -> Iterator[RenderableType]:
+    """A verification for a terminal: whether anything is wrong, then what; with `details` a line for each check. Arrays
+    are compared with live features in a table where one differs."""
+    yield _verdict(verification)
+    yield Text(f"{verification.path}: {count_of(verification.num_rows, 'row')}, fingerprint {verification.fingerprint}")
+    if details:
+        yield check_table(verification.checks)
+    elif verification.checks:
+        names = listed([check.name for check in verification.checks])
+        yield Text(f"{count_of(len(verification.checks), 'check')}: {names}; --verbose shows what each looked at.")
+    if (live := verification.live) is not None:
+        if details or not all(array["passed"] for array in live["arrays"]):
+            yield from _live_tables(live)
+        else:
+            arrays, samples = count_of(len(live["arrays"]), "array"), count_of(live["samples"], live["noun"])
+            yield Text(f"{arrays} of {samples} computed again: as in the store, within the tolerance.")
     for check in verification.checks:
         yield from finding_texts(check.findings)
-    yield _verdict(verification)
 
 
 def _live_tables(live: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -192,12 +200,12 @@ def _number(value: float | None) -> str:
 
 def _verdict(verification: Verification) -> Text:
     if verification.trustworthy:
-        return Text("Nothing is wrong with what was looked at.", style="green")
+        return Text("Nothing is wrong with what was looked at.", style="bold green")
     severities: tuple[Severity, ...] = ("error", "warning")
     found = f"{', '.join(count_of(verification.count(severity), severity) for severity in severities)}."
     if verification.num_mended:
         found += f" {verification.num_mended:,} mended: run `weldcache extract`, then verify again."
-    return Text(found, style="red" if verification.count("error") else "yellow")
+    return Text(found, style="bold red" if verification.count("error") else "bold yellow")
 
 
 def row_digests(store: FeatureStore) -> dict[str, str]:

@@ -14,8 +14,15 @@ from .estimate import Estimate, Times
 from .speeds import Cost, Speeds
 
 
-def estimate_tables(expected: Estimate) -> Iterator[RenderableType]:
-    """Rows, bytes, backbones, sides and time; what was not measured is left out."""
+def estimate_tables(expected: Estimate, *, details: bool) -> Iterator[RenderableType]:
+    """What there is to do and how long it takes; with `details` rows, bytes, backbones and sides. What was not measured
+    is left out."""
+    if expected.num_todo and not details:
+        yield from map(Text, describe(expected))
+        if not expected.enough_disk:
+            yield _too_small()
+        yield Text("--verbose shows rows, arrays, and what each feature and each side takes.", style="dim")
+        return
     yield Text(f"{expected.store_path}: {samples_to_do(expected)}", style="bold")
     if expected.num_masked:
         yield Text(
@@ -26,11 +33,15 @@ def estimate_tables(expected: Estimate) -> Iterator[RenderableType]:
     yield _rows_table(expected)
     yield _bytes_table(expected)
     if not expected.enough_disk:
-        yield Text("The disk is too small: `weldcache extract` will not start.", style="bold red")
+        yield _too_small()
     if expected.speeds is not None and expected.times is not None:
         yield _speeds_table(expected.speeds, noun=expected.noun)
         yield _sides_table(expected, expected.speeds, expected.times)
         yield from _expected_time(expected.times)
+
+
+def _too_small() -> Text:
+    return Text("The disk is too small: `weldcache extract` will not start.", style="bold red")
 
 
 def _rows_table(expected: Estimate) -> Table:

@@ -99,7 +99,7 @@ def _told(found: Check) -> str:
 
 def catalogue_table() -> Table:
     """The catalogue, and which of it is here and whole."""
-    table = make_table("weights", left=["name", "model", "licence", "from", "here"], right=["fetched"], whole=True)
+    table = make_table("weights", left=["name", "model", "licence, from", "here"], right=["fetched"], whole=True)
     for entry in ENTRIES.values():
         where = under_home(entry.folder)
         here = {
@@ -107,7 +107,9 @@ def catalogue_table() -> Table:
             "here": Text(where),
             "damaged": Text(f"DAMAGED: {where}", style="red"),
         }[check(entry).state]
-        table.add_row(entry.name, entry.title, entry.licence, entry.wheel.release, here, format_size(entry.wheel.size))
+        table.add_row(
+            entry.name, entry.title, f"{entry.licence}\n{entry.wheel.release}", here, format_size(entry.wheel.size)
+        )
     return table
 
 

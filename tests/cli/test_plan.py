@@ -95,7 +95,7 @@ def test_beside_a_half_store_the_rest_is_planned_and_nothing_changed(
 
 
 def test_tables_fit_eighty_columns_and_name_the_bottleneck(weldcache: Run, synthetic: Path) -> None:
-    outcome = weldcache("plan", "--cache", str(synthetic / "nowhere.zarr"), folder=synthetic)
+    outcome = weldcache("plan", "-v", "--cache", str(synthetic / "nowhere.zarr"), folder=synthetic)
     assert outcome.code == 0
     lines = outcome.raw_out.splitlines()
     assert max(len(line) for line in lines if not line.startswith(str(synthetic))) <= 80

@@ -22,8 +22,8 @@ def test_a_good_store_exits_zero_and_says_what_was_checked(
     weldcache: Run, copy_of: Callable[[Path], Path], extracted: Path
 ) -> None:
     project = copy_of(extracted)
-    outcome = weldcache("verify", "--live", "1", folder=project)
-    assert outcome.code == 0, outcome.out
+    outcome = weldcache("verify", "--live", "1", "-v", folder=project)
+    assert outcome.code == 0 and outcome.out.startswith("Nothing is wrong"), outcome.out
     for name in (
         "metadata",
         "status",
