@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .completion import runs
 from .options import AsJson, Cache, Config, Data, Set, overrides, print_json
 
 
@@ -14,7 +15,12 @@ def audit(
     cache: Cache = None,
     run: Annotated[
         str | None,
-        typer.Option("--run", help="Name of the run; without, the newest finished one.", show_default=False),
+        typer.Option(
+            "--run",
+            help="Name of the run; without, the newest finished one.",
+            show_default=False,
+            autocompletion=runs,
+        ),
     ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Samples to judge the run on.")] = "test",
     live: Annotated[

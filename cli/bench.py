@@ -4,12 +4,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from .completion import lists
 from .options import AsJson, Cache, Device, Epochs, Set, command_line, overrides, print_found, print_json
 
 
 def bench(
     variants: Annotated[
-        str | None, typer.Argument(metavar="[LIST]", help="A shipped list or a YAML file.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[LIST]", help="A shipped list or a YAML file.", show_default=False, autocompletion=lists
+        ),
     ] = None,
     cache: Cache = None,
     seeds: Annotated[

@@ -1,4 +1,5 @@
-"""What the shell offers behind Tab: presets, settings, runs. Nothing where these cannot be read."""
+"""What the shell offers behind Tab: presets, settings, runs, and what else has a name. Nothing where these cannot be
+read."""
 
 from collections.abc import Callable, Iterable
 
@@ -23,8 +24,29 @@ def settings(incomplete: str) -> list[str]:
 
 
 def runs(incomplete: str) -> list[str]:
-    """Names of the runs that there are here."""
-    return _readable(incomplete, _runs_here)
+    """Names of the runs that there are here; behind the name of a list, of its runs."""
+    return _readable(incomplete, lambda: _runs_here("*/*" if "/" in incomplete else "*"))
+
+
+def lists(incomplete: str) -> list[str]:
+    """Names of the shipped lists of variants; the shell completes files by itself."""
+    from ..evaluate.trials.variant_list import shipped_lists
+
+    return _readable(incomplete, shipped_lists)
+
+
+def weights(incomplete: str) -> list[str]:
+    """Names of the weights that can be had."""
+    from ..extract.weights.catalogue import ENTRIES
+
+    return _readable(incomplete, lambda: ENTRIES)
+
+
+def fields(incomplete: str) -> list[str]:
+    """Names of the fields of which synthetic data can be made."""
+    from ..extract.sources.synth import GENERATORS
+
+    return _readable(incomplete, lambda: GENERATORS.names)
 
 
 def _readable(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
@@ -41,8 +63,8 @@ def _settings_here() -> Iterable[str]:
     return (setting.key for setting in fields(load_settings()))
 
 
-def _runs_here() -> Iterable[str]:
+def _runs_here(pattern: str) -> Iterable[str]:
     from ..settings import load_settings
 
     folder = load_settings().runs.folder
-    return sorted(path.parent.name for path in folder.glob("*/config.yaml"))
+    return sorted(path.parent.relative_to(folder).as_posix() for path in folder.glob(f"{pattern}/config.yaml"))

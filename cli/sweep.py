@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .completion import assignments
 from .options import Address, AsJson, Cache, Config, Device, Epochs, Seed, Set, command_line, overrides, print_found
 
 
@@ -18,6 +19,7 @@ def sweep(
             metavar="KEY=LOW..HIGH|A,B",
             help="A setting to draw, without a file or beside one; repeat for more.",
             show_default=False,
+            autocompletion=assignments,
         ),
     ] = None,
     trials: Annotated[

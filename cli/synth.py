@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from .completion import fields
 from .options import AsJson, print_json
 
 _SEVERITY = (0.3, 1.0)
@@ -18,7 +19,8 @@ def synth(
         str,
         typer.Option(
             help="What is made: welds, cub (birds with attributes), anovox (driving scenes), modelnet (turned shapes), "
-            "or what an installed package makes."
+            "or what an installed package makes.",
+            autocompletion=fields,
         ),
     ] = "welds",
     size: Annotated[

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from .completion import runs
 from .options import AsJson, Cache, Config, Device, Epochs, Seed, Set, command_line, overrides, print_json
 
 
@@ -13,7 +14,10 @@ def train(
     run: Annotated[
         str | None,
         typer.Option(
-            "--run", help="Name of the run; one that was interrupted is gone on with.", show_default="a new one"
+            "--run",
+            help="Name of the run; one that was interrupted is gone on with.",
+            show_default="a new one",
+            autocompletion=runs,
         ),
     ] = None,
     overwrite: Annotated[

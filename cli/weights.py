@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .completion import weights as known_weights
 from .options import AsJson, print_json
 
 app = typer.Typer(no_args_is_help=True, help="List, add and verify trained weights of open models.")
@@ -25,7 +26,10 @@ def list_weights(as_json: AsJson = False) -> None:
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As `weldcache weights list` names them.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="As `weldcache weights list` names them.", autocompletion=known_weights),
+    ],
     source: Annotated[
         Path | None,
         typer.Option(
@@ -55,7 +59,10 @@ def add(
 @app.command()
 def verify(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Weights.", show_default="all on this machine")
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Weights.", show_default="all on this machine", autocompletion=known_weights
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

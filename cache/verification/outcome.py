@@ -167,17 +167,17 @@ def verification_tables(verification: Verification, *, details: bool) -> Iterato
     elif verification.checks:
         names = listed([check.name for check in verification.checks])
         yield Text(f"{count_of(len(verification.checks), 'check')}: {names}; --verbose shows what each looked at.")
-    if (live := verification.live) is not None:
-        if details or not all(array["passed"] for array in live["arrays"]):
-            yield from _live_tables(live)
-        else:
-            arrays, samples = count_of(len(live["arrays"]), "array"), count_of(live["samples"], live["noun"])
-            yield Text(f"{arrays} of {samples} computed again: as in the store, within the tolerance.")
+    if verification.live is not None:
+        yield from _live_tables(verification.live, details=details)
     for check in verification.checks:
         yield from finding_texts(check.findings)
 
 
-def _live_tables(live: Mapping[str, Any]) -> Iterator[RenderableType]:
+def _live_tables(live: Mapping[str, Any], *, details: bool) -> Iterator[RenderableType]:
+    if not details and all(array["passed"] for array in live["arrays"]):
+        arrays, samples = count_of(len(live["arrays"]), "array"), count_of(live["samples"], live["noun"])
+        yield Text(f"{arrays} of {samples} computed again: as in the store, within the tolerance.")
+        return
     title = f"live against cached, {count_of(live['samples'], live['noun'])}, seed {live['seed']}"
     headings = ["differs\nby", "of its\nstd", "of tol-\nerance", "own\nnoise", ""]
     table = make_table(title, left=["array"], right=headings)

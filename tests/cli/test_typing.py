@@ -1,6 +1,7 @@
 """What is typed wrong gets the nearest that is right; what is short gets a long form; what Tab offers."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from weldcache.cli.completion import assignments, presets, runs, settings
+from weldcache.cli.completion import assignments, fields, lists, presets, runs, settings, weights
 from weldcache.cli.main import app
 from weldcache.tests.json_shapes import documented_shapes
 
@@ -111,9 +112,51 @@ def test_tab_offers_what_there_is(judged: Path, tmp_path: Path, monkeypatch: pyt
     assert presets("demo") == ["demo", "demo-dinov2", "demo-random"]
     assert settings("train.l") == ["train.lr", "train.loading", "train.loggers"]
     assert assignments("train.lr") == ["train.lr="]
+    assert lists("fie") == ["field"] and weights("dino") == ["dinov2-small"] and fields("c") == ["cub"]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weldcache.yaml").write_text("nonsense: [")
     assert settings("train") == runs("") == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("ev", "eval"),
+        ("runs sh", "show"),
+        ("train --config demo-d", "demo-dinov2"),
+        ("train --set train.lo", "train.loading= train.loggers="),
+        ("sweep --sweep train.lr", "train.lr="),
+        ("train --run fi", "first"),
+        ("audit --run fi", "first"),
+        ("compare first nested/o", "nested/one"),
+        ("bench fiel", "field"),
+        ("weights add eff", "efficientnet-lite0"),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_is_offered_what_there_is(
+    weldcache: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str, typed: str, offered: str
+) -> None:
+    for run in ("first", "nested/one"):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        (tmp_path / "runs" / run / "config.yaml").touch()
+    line = f"weldcache {typed}"
+    monkeypatch.setenv("_WELDCACHE_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", line)
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    outcome = weldcache(folder=tmp_path)
+    assert outcome.code == 0
+    quoted = r'"([^"]+)"' if shell == "zsh" else r"([^\t]+)"  # behind which zsh and fish have what a command does
+    assert [found[1] for line in outcome.raw_out.splitlines() if (found := re.search(quoted, line))] == offered.split()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_a_script(weldcache: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    monkeypatch.setenv("_WELDCACHE_COMPLETE", f"source_{shell}")
+    outcome = weldcache(folder=tmp_path)
+    assert outcome.code == 0 and f"_WELDCACHE_COMPLETE=complete_{shell}" in outcome.out
 
 
 def test_the_shell_is_told_how_to_complete(weldcache: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
