@@ -145,7 +145,7 @@ def _kept_chunks(folder: Path, array: _Array, arrived: Inventory) -> set[str]:
 def _kept_rows(array: _Array, rows: NDArray[np.int64]) -> set[str]:
     """Names of the objects of an array of features all of whose chunks are there and have their length."""
     with os.scandir(array.path) as entries:
-        sizes = {entry.name: entry.stat().st_size for entry in entries}
+        sizes = {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
     sharding = array.sharding
     lost = [row for row in rows.tolist() if sizes.get(sharding.file(row)) != array.metadata.chunk_bytes]
     shards = np.unique(rows // sharding.chunks_a_shard)

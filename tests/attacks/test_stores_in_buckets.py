@@ -89,3 +89,16 @@ def test_shards_that_hold_no_whole_number_of_chunks_are_refused(bucket: Bucket, 
 def test_objects_that_belong_to_no_array_are_refused(bucket: Bucket, tmp_path: Path) -> None:
     forge(bucket, lambda objects: objects.update({"index/keys/c/99999": objects["index/keys/c/0"]}))
     refused(bucket, tmp_path, "belongs to no array")
+
+
+@pytest.mark.parametrize("name", ["index/keys/zarr.json", "index/keys", "status"])
+def test_a_link_in_a_mirrors_folder_is_not_written_through(bucket: Bucket, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "copy.zarr"
+    download(bucket, folder)
+    outside = (folder / name).rename(tmp_path / "outside")
+    (folder / name).symlink_to(outside)
+    led_to = [path for path in (outside, *outside.rglob("*")) if path.is_file()]
+    before = [path.read_bytes() for path in led_to]
+    with pytest.raises(StoreError, match="is a link"):
+        download(bucket, folder)
+    assert [path.read_bytes() for path in led_to] == before
