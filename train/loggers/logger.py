@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from ...errors import SettingsError, WeldcacheError
 from ...progress import say
-from ...settings import Settings
+from ...settings import RunsSettings, Settings
 from ...wording import with_extra
 from ..runs.folder import RunFolder
 from ..runs.log import MetricRow
@@ -58,6 +58,12 @@ class LoggedRun:
     manifest: Mapping[str, Any]
     history: Sequence[MetricRow]
     best: MetricRow | None
+
+    @property
+    def group(self) -> str | None:
+        """What it belongs to: the list or sweep whose folder of runs it is in; None in the usual folder."""
+        name = self.folder.path.resolve().parent.name
+        return None if name == RunsSettings().folder.name else name
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,8 @@ def _new_run(client: MlflowClient, run: LoggedRun, *, artifacts: str | None) -> 
     known = client.get_experiment_by_name(name)
     experiment = known.experiment_id if known else client.create_experiment(name, artifact_location=artifacts)
     tags = {"name": run.folder.name, **{key: str(run.manifest[key]) for key in ("recipe", "fingerprint")}}
+    if run.group is not None:
+        tags["group"] = run.group
     identity = str(client.create_run(experiment, run_name=run.folder.name, tags=tags).info.run_id)
     params = [Param(key, str(value)) for key, value in _flat(shareable(run.settings).model_dump(mode="json"))]
     for start in range(0, len(params), _MOST_PARAMS):

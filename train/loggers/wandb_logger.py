@@ -111,6 +111,7 @@ def _init(run: LoggedRun, *, identity: str, offline: bool) -> wandb.Run:
     return wandb.init(
         id=identity,
         name=run.folder.name,
+        group=run.group,
         resume="allow",
         reinit="create_new",
         dir=run.folder.path,

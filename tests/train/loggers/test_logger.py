@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import pytest
 from weldcache.errors import SettingsError
 from weldcache.train.loggers import logger as opening
 from weldcache.train.loggers.logger import LoggedRun, Loggers, open_loggers, require_loggers
+from weldcache.train.runs.folder import RunFolder
 from weldcache.train.runs.log import MetricRow
 
 MakeRun = Callable[..., LoggedRun]
@@ -56,6 +58,13 @@ def test_a_missing_library_is_named_with_its_remedy(name: str, library: str, mon
     monkeypatch.setattr(opening, "find_spec", lambda asked: None if asked == library else found(asked))
     with pytest.raises(SettingsError, match=rf"{library} cannot be found.*pip install -e '\.\[{name}\]'"):
         require_loggers(["mlflow", "tensorboard", "wandb"])
+
+
+@pytest.mark.parametrize(
+    ("folder", "group"), [("runs/first", None), ("runs/gate/a-seed0", "gate"), ("others/one", "others")]
+)
+def test_runs_of_a_list_are_a_group(logged_run: MakeRun, tmp_path: Path, folder: str, group: str | None) -> None:
+    assert replace(logged_run(), folder=RunFolder(tmp_path / folder)).group == group
 
 
 def test_no_loggers_need_no_library(logged_run: MakeRun, row: MakeRow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +138,7 @@ def test_loggers_alone_are_a_logger(row: MakeRow) -> None:
 
 _CHILD = """
 import json, os, socket, sys
+from dataclasses import replace
 from pathlib import Path
 tried = []
 socket.getaddrinfo = lambda *where, **how: tried.append(where[0]) or (_ for _ in ()).throw(OSError("no network"))

@@ -159,6 +159,7 @@ class TestWandb(LoggerContract):
         started = _wandb_records(run, "run")[0]
         config = started["config"]["update"]
         assert started["display_name"] == "toy-001" and started["project"] == "weldcache"
+        assert started["run_group"] == "my runs"
         assert config["train"]["lr"] == 3e-4 and config["counts"] == {"train_normals": 37}
         assert config["fingerprint"] == "f" * 64
         best = [told["update"]["best"] for told in _wandb_records(run, "summary") if "best" in told["update"]]
@@ -273,6 +274,7 @@ class TestMlflow(LoggerContract):
         found = client.get_run(identity)
         assert found.data.params["train.lr"] == "0.0003" and found.data.params["recipe.d_model"] == "512"
         assert found.data.tags["fingerprint"] == "f" * 64 and found.data.tags["name"] == "toy-001"
+        assert found.data.tags["group"] == "my runs"
         assert found.data.metrics["best_epoch"] == 1
         assert found.data.metrics["best_val_auroc"] == pytest.approx(row(1)["val_auroc"])
         assert found.info.status == "KILLED"
