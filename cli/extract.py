@@ -72,7 +72,7 @@ def extract(
         config, overrides=overrides(settings, data_root=data, cache_path=cache, extract_device=device)
     )
     if status:
-        _show_status(require_folder(resolved.cache.path, what="extracts into"), as_json=as_json)
+        _show_status(require_folder(resolved.cache.path, what="tells how far an extraction is of"), as_json=as_json)
         return
     who = Engine(engine, workers, gpus, address)
     summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel, engine=who)

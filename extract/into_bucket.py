@@ -4,13 +4,15 @@ delivered. One process prepares the first of them; the others make theirs of wha
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ..atomic import scratch_folder
 from ..cache.buckets.bucket import Bucket
+from ..cache.buckets.inventory import EXTRACTION
 from ..cache.buckets.working_copy import (
     WorkingCopy,
     interrupted_copy,
@@ -19,15 +21,15 @@ from ..cache.buckets.working_copy import (
     scratch_path,
     told_in,
 )
-from ..cache.buckets.writing import written_by_one
+from ..cache.buckets.writing import WRITER, done_by_one, written_by_one, written_together
 from ..cache.index import Index
 from ..configs.place import BucketUrl, StorePlace
 from ..documents import faults_told
 from ..errors import BucketAccessError, BucketError, BusyError, StoreError, WeldcacheError
 from ..progress import Progress
-from ..wording import format_seconds
-from .engines.engine import EngineName
+from .engines.engine import EngineName, Place
 from .engines.joining import SETUP_SECONDS, Job, other_samples
+from .engines.rank import work_as_rank
 from .engines.spans import SpanWorker, cut_spans
 from .group_runner import kept_interrupt
 from .prepare import Asked, job_of, prepare
@@ -67,29 +69,57 @@ def extract_into_bucket(url: BucketUrl, asked: Asked, *, started: float) -> Extr
         return summarise(store, request, samples, num_tried=plan.num_todo, seconds=seconds, busy=busy)
 
 
+def extract_into_bucket_as_rank(
+    url: BucketUrl, asked: Asked, place: Place, *, identity: str, started: float
+) -> ExtractSummary:
+    """This process does its part, together with others who do theirs; whoever sees that all is delivered ends it."""
+    bucket, scratch = Bucket(url), scratch_path(url)
+    claimed = partial(done_by_one, bucket)
+    with (
+        written_together(bucket, token=identity) as require_alone,
+        claimed(f"{EXTRACTION}/rank-{place.rank}.json", doing=f"is rank {place.rank} of the extraction into it"),
+        scratch_folder(scratch.with_name(f"{scratch.name}-{place.rank}")) as folder,
+    ):
+        working, _ = join_copy(bucket, folder / "store", asked, engine="rank", workers=place.world, identity=identity)
+        working.record_delivered()  # by a former process of this rank, too
+        request = asked.request.as_held(working.store.index)
+        samples, num_tried = work_as_rank(place, working.store, request, asked.settings, working=working)
+        delivered = working.record_delivered()
+        require_alone()
+        work = SpanWorker(working.store, request, asked.settings, working=working)
+        if all(span.name in delivered for span in work.unfinished(cut_spans(len(work.groups), workers=place.world))):
+            with suppress(BusyError), claimed(f"{EXTRACTION}/end.json", doing="ends the extraction into it"):
+                working.finish()
+                bucket.remove([WRITER])
+        seconds, is_all = time.monotonic() - started, place.world == 1
+        return summarise(working.store, request, samples, num_tried=num_tried, seconds=seconds, is_all=is_all)
+
+
 def join_copy(
-    bucket: Bucket, folder: Path, asked: Asked, *, prepares: bool, engine: EngineName, workers: int, identity: str
+    bucket: Bucket, folder: Path, asked: Asked, *, engine: EngineName, workers: int, identity: str
 ) -> tuple[WorkingCopy, Job]:
-    """A working copy, in the new `folder`, for one of several workers of the extraction `identity`, and what it is: he
-    who `prepares` it does so, if he has not died of something else meanwhile; the others wait for him.
+    """A working copy, in the new `folder`, for one of several workers of the extraction `identity`, and what it is: who
+    comes first prepares it, and the others wait for him.
 
     Raises:
         BusyError: if it is not ready in time, or was prepared for other samples than are asked for here.
     """
     since = time.monotonic()
     while (job := job_in(bucket)) is None or job.identity != identity:
-        if prepares:
-            working = open_working_copy(bucket, folder, index=asked.request.index)
-            request, plan = prepare(working.store, asked)
-            job = job_of(plan, working.store, request, asked, engine=engine, workers=workers, identity=identity)
-            working.begin(job.model_dump(mode="json"), job=identity)
-            return working, job
-        if time.monotonic() - since > SETUP_SECONDS:
-            raise BusyError(
-                f"{bucket.url} was not ready within {format_seconds(SETUP_SECONDS)}: the first worker prepares it. Run "
-                "the same command again."
-            )
-        time.sleep(_LOOK_SECONDS)
+        with ExitStack() as first:
+            try:
+                first.enter_context(done_by_one(bucket, f"{EXTRACTION}/first.json", doing="prepares it"))
+            except BusyError:
+                if time.monotonic() - since > SETUP_SECONDS:
+                    raise
+                time.sleep(_LOOK_SECONDS)
+                continue
+            if (job := job_in(bucket)) is None or job.identity != identity:
+                working = open_working_copy(bucket, folder, index=asked.request.index)
+                request, plan = prepare(working.store, asked)
+                job = job_of(plan, working.store, request, asked, engine=engine, workers=workers, identity=identity)
+                working.begin(job.model_dump(mode="json"))
+                return working, job
     if job.listing != asked.listing:
         raise other_samples(str(bucket.url))
     return join_working_copy(bucket, folder), job
@@ -101,9 +131,9 @@ def job_in(bucket: Bucket) -> Job | None:
     Raises:
         StoreError: if what tells of it is damaged.
     """
-    found = told_in(bucket)
+    told = told_in(bucket)
     try:
-        return Job.model_validate(found[1]) if found is not None and found[1] else None
+        return Job.model_validate(told) if told else None
     except ValidationError as error:
         raise StoreError(f"{bucket.url} does not tell of an extraction ({faults_told(error)}).") from None
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from ..atomic import locked_folder
 from ..cache.store import FeatureStore
-from ..configs.place import BucketUrl, require_folder
+from ..configs.place import BucketUrl
 from ..documents import fingerprint
 from ..settings import Settings
 from .engines.crew import drive
@@ -19,7 +19,7 @@ from .engines.engine import ALONE, Engine, place_here, placed, require_gpus
 from .engines.joining import held_rank, joined
 from .engines.rank import work_as_rank
 from .group_runner import run_plan
-from .into_bucket import extract_into_bucket
+from .into_bucket import extract_into_bucket, extract_into_bucket_as_rank
 from .prepare import Asked, ask, opened_store, prepare, prepare_job, require_store
 from .summary import ExtractSummary, summarise
 
@@ -41,8 +41,6 @@ def extract(
         SettingsError: if the engine cannot be had as it is asked for, or the store is to be in a bucket.
     """
     started = time.monotonic()
-    if engine.name == "rank":
-        require_folder(settings.cache.path, what="extracts by ranks into")
     if engine.name == "rank":
         return _as_rank(settings, split, refresh=refresh, relabel=relabel, workers=engine.workers, started=started)
     if engine.name == "local":
@@ -75,6 +73,8 @@ def _as_rank(
     asked = ask(placed(settings, place), split=split, refresh=refresh, relabel=relabel)
     made, splits, listing = asked.request.manifest(), list(asked.request.splits), asked.listing
     identity = fingerprint({"workers": place.world, "made": made, "splits": splits})
+    if isinstance(settings.cache.path, BucketUrl):
+        return extract_into_bucket_as_rank(settings.cache.path, asked, place, identity=identity, started=started)
     path, job = asked.folder, partial(prepare_job, asked, engine="rank", workers=place.world, identity=identity)
     with joined(path, identity=identity, listing=listing, prepare=job), held_rank(path, place.rank):
         store = FeatureStore.open(path)

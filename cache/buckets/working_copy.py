@@ -24,7 +24,7 @@ from jaxtyping import Bool
 
 from ...configs.place import BucketUrl
 from ...documents import Json, fingerprint, parse_json
-from ...errors import NotFoundError, OutputExistsError, StoreError
+from ...errors import BusyError, NotFoundError, OutputExistsError, StoreError
 from ...wording import count_of
 from ..chunk_files import CHECKSUM, checksum
 from ..contents import complete_rows, feature_arrays
@@ -56,16 +56,17 @@ class WorkingCopy:
         self._inventory = inventory
         self._made_by = dict(self.store.manifest["features"])
         self.is_begun = False
+        self.state_held: Held | None = None  # the object of the state since then
 
-    def begin(self, told: Mapping[str, Json] | None = None, *, job: str | None = None) -> None:
+    def begin(self, told: Mapping[str, Json] | None = None) -> None:
         """Say in the bucket that the store is being written, as the working copy is now. `told` is what others who
-        are to work on it are told, and `job` what they know this extraction by; see `told_in`."""
-        job = job or uuid.uuid4().hex
+        are to work on it are told, see `told_in`."""
+        job = uuid.uuid4().hex
         self._keep_objects_of(self._unchanged_sets())
         self.state = State(job=job, objects=self.state.objects, chunks_a_shard=self._chunks_a_shard())
-        self._bucket.write(STATE, packed_state(self.store, self.state))
+        self.state_held = self._bucket.write(STATE, packed_state(self.store, self.state))
         self._say(complete=False, objects=self._inventory.objects if self._inventory is not None else {})
-        self._bucket.write(JOB, json.dumps({"job": job, "told": told or {}}).encode())
+        self._bucket.write(JOB, json.dumps(told or {}).encode())
         self.is_begun = True
 
     @property
@@ -87,6 +88,12 @@ class WorkingCopy:
         is_shared = {array: self._shared(sharding, others) for array, sharding in shardings.items()}
         prefix = f"{EXTRACTION}/{self.state.job}/{name}"
         deliver(self.store, self._bucket, prefix, rows=rows, shardings=shardings, is_shared=is_shared)
+
+    def record_delivered(self) -> set[str]:
+        """Record in the working copy what was delivered since it was prepared; return the names of the deliveries."""
+        deliveries = list(deliveries_of(self._bucket, list(self._bucket.listed()), self.state.job))
+        record_deliveries(self.store, [delivery for _, delivery in deliveries])
+        return {prefix.rpartition("/")[2] for prefix, _ in deliveries}
 
     def take_in(self) -> None:
         """Record in the working copy what was delivered since it was prepared, and put together the objects that hold
@@ -123,6 +130,7 @@ class WorkingCopy:
 
         Raises:
             StoreError: as `take_in`, and if somebody else has written to the bucket meanwhile.
+        BusyError: if another extraction has begun meanwhile.
         """
         if not self.is_begun:
             if self._is_as_in_bucket():
@@ -135,6 +143,8 @@ class WorkingCopy:
         if self._inventory.complete:
             self._remove_others()
             return
+        if held.get(STATE) != self.state_held:
+            raise BusyError(f"Another extraction into {self._bucket.url} has begun meanwhile. Wait for it to end.")
         self._take_in(held)
         held, objects = self._bucket.listed(), dict(self.state.objects)
         changed = []
@@ -358,22 +368,24 @@ def join_working_copy(bucket: Bucket, folder: Path) -> WorkingCopy:
     Raises:
         StoreError: if nobody has, or it is damaged.
     """
+    state_held = bucket.listed().get(STATE)
     working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), _inventory_in(bucket))
-    working.is_begun = True
+    working.is_begun, working.state_held = True, state_held
     return working
 
 
-def told_in(bucket: Bucket) -> tuple[str, JsonObject] | None:
-    """The extraction that has begun, and what those who work on it are told; None where there is none.
+def told_in(bucket: Bucket) -> JsonObject:
+    """What those who work on an extraction that has begun are told; nothing where there is none.
 
     Raises:
         StoreError: if what says it is damaged.
     """
     found = bucket.claimed(JOB)
+    if found is None or _inventory_in(bucket).complete:
+        return {}
     try:
-        document = None if found is None else parse_json(found[0])
-        return None if document is None else (str(document["job"]), dict(document["told"]))
-    except (ValueError, LookupError, TypeError) as error:
+        return dict(parse_json(found[0]))
+    except (ValueError, TypeError) as error:
         raise StoreError(f"{bucket.url}/{JOB} does not tell of an extraction ({error}).") from None
 
 

@@ -27,10 +27,11 @@ GRACE_SECONDS = 60.0  # without one, until a writer elsewhere is taken for dead;
 
 
 class Writer(Told):
-    """Who writes to a store; `token` is of no other writer, and `beats` are counted up."""
+    """Who writes to a store; `token` is of no others than those who write together, and `beats` are counted up."""
 
     owner: Owner
     token: str
+    is_shared: bool
     beats: int
 
 
@@ -42,27 +43,50 @@ def written_by_one(bucket: Bucket) -> Iterator[Callable[[], None]]:
     Raises:
         BusyError: if somebody else writes to it.
     """
-    mine = _Claim(bucket)
-    mine.take()
-    heart = threading.Thread(target=mine.beat, name="writer", daemon=True)
+    with done_by_one(bucket, WRITER, doing="writes to it") as require_alone:
+        yield require_alone
+
+
+@contextmanager
+def written_together(bucket: Bucket, *, token: str) -> Iterator[Callable[[], None]]:
+    """As `written_by_one`, with others who have the same token. The object stays at the end, since others may go on:
+    who ends the work removes it."""
+    with _held(bucket, WRITER, doing="writes to it", token=token, is_shared=True) as require_alone:
+        yield require_alone
+
+
+@contextmanager
+def done_by_one(bucket: Bucket, name: str, *, doing: str) -> Iterator[Callable[[], None]]:
+    """Be the only one who holds the object `name`; as `written_by_one`. `doing` is what is said of another who does."""
+    with _held(bucket, name, doing=doing, token=uuid.uuid4().hex, is_shared=False) as require_alone:
+        yield require_alone
+
+
+@contextmanager
+def _held(bucket: Bucket, name: str, *, doing: str, token: str, is_shared: bool) -> Iterator[Callable[[], None]]:
+    claim = _Claim(bucket, name, doing=doing, token=token, is_shared=is_shared)
+    claim.take()
+    heart = threading.Thread(target=claim.beat, name="writer", daemon=True)
     heart.start()
     try:
-        yield mine.require
+        yield claim.require
     finally:
-        mine.ended.set()
+        claim.ended.set()
         heart.join()
-        if not mine.lost:
-            bucket.remove([WRITER])
+        if not is_shared and not claim.lost:
+            bucket.remove([name])
 
 
 class _Claim:
-    """This process as the writer of a store."""
+    """An object by which this process says that it is at something."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, name: str, *, doing: str, token: str, is_shared: bool) -> None:
         self.ended = threading.Event()
         self.lost = False
         self._bucket = bucket
-        self._writer = Writer(owner=this_process(), token=uuid.uuid4().hex, beats=0)
+        self._name = name
+        self._doing = doing
+        self._writer = Writer(owner=this_process(), token=token, is_shared=is_shared, beats=0)
         self._version: Version = {}
         self._last = time.monotonic()
 
@@ -77,7 +101,7 @@ class _Claim:
         """Become the writer; in the place of one who has died, if need be."""
         former: Version | None = None
         while not self._claim(former):
-            found = _writer_in(self._bucket)
+            found = _writer_in(self._bucket, self._name)
             former = None if found is None else self._taken_for_dead(*found)
 
     def beat(self) -> None:
@@ -93,10 +117,10 @@ class _Claim:
 
     def _claim(self, former: Version | None) -> bool:
         content = self._writer.model_dump_json().encode()
-        version = self._bucket.claim(WRITER, content, over=former)
+        version = self._bucket.claim(self._name, content, over=former)
         if version is None:
             # An answer may have been lost on the way, and the request have been sent twice.
-            found = _writer_in(self._bucket)
+            found = _writer_in(self._bucket, self._name)
             version = found[1] if found is not None and found[0].token == self._writer.token else None
         if version is None:
             return False
@@ -109,7 +133,7 @@ class _Claim:
         Raises:
             BusyError: if he lives.
         """
-        if is_here(writer.owner):
+        if is_here(writer.owner) and not writer.is_shared:  # else others may go on where the last who said so has ended
             if lives(writer.owner):
                 raise self._busy(writer)
             return version
@@ -120,7 +144,7 @@ class _Claim:
         since = time.monotonic()
         while time.monotonic() - since < GRACE_SECONDS:
             time.sleep(BEAT_SECONDS / 2)
-            found = _writer_in(self._bucket)
+            found = _writer_in(self._bucket, self._name)
             if found is not None and found[0] != writer:
                 raise self._busy(found[0])
             if found is None:
@@ -128,17 +152,17 @@ class _Claim:
         return version
 
     def _busy(self, writer: Writer) -> BusyError:
-        return BusyError(f"{self._bucket.url} is busy: {called(writer.owner)} writes to it. Wait for it to end.")
+        return BusyError(f"{self._bucket.url} is busy: {called(writer.owner)} {self._doing}. Wait for it to end.")
 
 
-def _writer_in(bucket: Bucket) -> tuple[Writer, Version] | None:
-    found = bucket.claimed(WRITER)
+def _writer_in(bucket: Bucket, name: str) -> tuple[Writer, Version] | None:
+    found = bucket.claimed(name)
     if found is None:
         return None
     try:
         return Writer.model_validate(parse_json(found[0])), found[1]
     except (ValidationError, ValueError):
         raise BusyError(
-            f"{bucket.url}/{WRITER} does not say who writes to the store. If nobody does, remove it with the service's "
+            f"{bucket.url}/{name} does not say who writes to the store. If nobody does, remove it with the service's "
             "own tools."
         ) from None

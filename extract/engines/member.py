@@ -160,12 +160,10 @@ class Member:
             Bucket(url),
             folder / "store",
             asked,
-            prepares=place.rank == 0,
             engine=order.engine,
             workers=order.workers,
             identity=order.identity,
         )
-        joint_folder(working.store.folder).mkdir()
         return working
 
     def ready(self) -> Ready:

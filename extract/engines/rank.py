@@ -6,6 +6,7 @@ when it is started again, or by any later extraction.
 
 from collections.abc import Sequence
 
+from ...cache.buckets.working_copy import WorkingCopy
 from ...cache.store import FeatureStore
 from ...progress import Progress
 from ...settings import Settings
@@ -18,16 +19,22 @@ from .spans import SpanWorker, cut_spans
 
 
 def work_as_rank(
-    place: Place, store: FeatureStore, request: Request, settings: Settings
+    place: Place,
+    store: FeatureStore,
+    request: Request,
+    settings: Settings,
+    *,
+    working: WorkingCopy | None = None,
 ) -> tuple[Sequence[Sample], int]:
     """Bring this rank's samples into the store, which was prepared for it; return them, and how many were worked on.
+    `working` is as of `SpanWorker`.
 
     Raises:
         BackboneError: if a backbone cannot be loaded.
         StoreError: if the disk is full or refuses a write.
     """
     name = f"rank {place.rank} of {place.world}"
-    with SpanWorker(store, request, settings) as work:
+    with SpanWorker(store, request, settings, working=working) as work:
         spans = cut_spans(len(work.groups), workers=place.world)[place.rank :: place.world]
         plan = work.plan(spans)
         done, unit = plan.num_rows - plan.num_todo, f"{request.noun}s"

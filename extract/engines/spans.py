@@ -40,6 +40,11 @@ class Span:
         return f"{self.first}-{self.last - 1}"
 
     @property
+    def name(self) -> str:
+        """What is delivered of it is called so."""
+        return f"{self.first:08}-{self.last - 1:08}"
+
+    @property
     def groups(self) -> list["Span"]:
         """Each of its groups as a span."""
         return [Span(number, number + 1) for number in range(self.first, self.last)]
@@ -125,6 +130,10 @@ class SpanWorker:
         failed = {job.row for job in plan.jobs for name in job.write if statuses[name][job.row] == Status.MISSING}
         return SpanOutcome(span, plan.num_rows, plan.num_todo, len(failed), time.monotonic() - started)
 
+    def unfinished(self, spans: Sequence[Span]) -> list[Span]:
+        """Those of which something is missing now."""
+        return [span for span in spans if self.plan([span]).jobs]
+
     def give_up(self, span: Span, reason: str) -> SpanOutcome:
         """Record of all that a span still lacks why it does; a later run tries it again."""
         jobs = self.plan([span]).jobs
@@ -149,7 +158,7 @@ class SpanWorker:
         others = np.zeros(len(self._store.index), dtype=bool)
         others[[self._row_of[sample.key] for group in self.groups for sample in group]] = True
         others[[self._row_of[sample.key] for group in self.groups[span.first : span.last] for sample in group]] = False
-        self._working.deliver(f"{span.first:08}-{span.last - 1:08}", rows, others=others)
+        self._working.deliver(span.name, rows, others=others)
 
     def _statuses(self, rows: Sequence[int]) -> Mapping[str, NDArray[np.uint8]]:
         """Those of `rows`, read anew, in arrays of all rows."""

@@ -11,7 +11,7 @@ import pytest
 from weldcache import owners
 from weldcache.cache.buckets import writing
 from weldcache.cache.buckets.bucket import Bucket
-from weldcache.cache.buckets.writing import WRITER, written_by_one
+from weldcache.cache.buckets.writing import WRITER, written_by_one, written_together
 from weldcache.errors import BusyError
 
 
@@ -65,14 +65,14 @@ def test_one_elsewhere_that_counts_up_is_refused_and_one_that_does_not_is_follow
 
 def test_one_who_has_died_on_this_machine_is_followed_at_once(bucket: Bucket) -> None:
     owner = {**owners.this_process(), "born": 1.0}
-    left(bucket, json.dumps({"owner": owner, "token": "another", "beats": 3}))
+    left(bucket, json.dumps({"owner": owner, "token": "another", "is_shared": False, "beats": 3}))
     with written_by_one(bucket):
         pass
 
 
 def test_who_was_replaced_knows_it_and_leaves_the_object_of_the_other(bucket: Bucket) -> None:
     with written_by_one(bucket) as require_alone:
-        left(bucket, json.dumps({"owner": owners.this_process(), "token": "another", "beats": 0}))
+        left(bucket, json.dumps({"owner": owners.this_process(), "token": "another", "is_shared": False, "beats": 0}))
         deadline = time.monotonic() + 60
         with pytest.raises(BusyError, match="another writer by now"):
             while time.monotonic() < deadline:
@@ -82,7 +82,8 @@ def test_who_was_replaced_knows_it_and_leaves_the_object_of_the_other(bucket: Bu
 
 
 def test_of_several_who_come_at_once_one_writes(bucket: Bucket) -> None:
-    left(bucket, json.dumps({"owner": {**owners.this_process(), "born": 1.0}, "token": "dead", "beats": 0}))
+    dead = {**owners.this_process(), "born": 1.0}
+    left(bucket, json.dumps({"owner": dead, "token": "dead", "is_shared": False, "beats": 0}))
     came: list[str] = []
     barrier = threading.Barrier(4)
 
@@ -107,4 +108,20 @@ def test_of_several_who_come_at_once_one_writes(bucket: Bucket) -> None:
 def test_what_says_nothing_is_not_taken_for_a_writer(bucket: Bucket) -> None:
     left(bucket, "{}")
     with pytest.raises(BusyError, match="remove it"), written_by_one(bucket):
+        pass
+
+
+def test_those_who_write_together_keep_others_out_also_when_the_first_has_ended(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with written_together(bucket, token="all of us"):
+        with written_together(bucket, token="all of us") as second:
+            second()
+        with pytest.raises(BusyError, match="writes to it"), written_by_one(bucket):
+            pass
+    assert list(bucket.listed()) == [WRITER]  # others may come
+    with written_together(bucket, token="all of us"):
+        pass
+    monkeypatch.setattr(writing, "GRACE_SECONDS", 0.2)
+    with written_by_one(bucket):
         pass
