@@ -256,7 +256,7 @@ def _require_same_judging(run: TrainedRun, settings: Settings) -> None:
         sets = " ".join(f"--set {change}" for change in changes)
         raise SettingsError(
             f"{listed(changes)} cannot be had in scoring: {run.folder.path} was calibrated otherwise. `weldcache eval "
-            f"--run {run.folder.name} {sets}` judges it so; to score by it, train the run again with {sets}."
+            f"{run.folder.name} {sets}` judges it so; to score by it, train the run again with {sets}."
         )
 
 
