@@ -147,37 +147,30 @@ def held_bucket(place: StorePlace) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     bucket = Bucket(place)
-    with written_by_one(bucket) as require_alone:
-        try:
-            yield require_alone
-        except (BucketError, BucketAccessError, BusyError):
-            raise
-        except BaseException:
-            with suppress(WeldcacheError):
-                _finish_interrupted(bucket)
-            raise
-
-
-def _finish_interrupted(bucket: Bucket) -> None:
-    with scratch_folder(scratch_path(bucket.url)) as folder:
-        working = interrupted_copy(bucket, folder / "store")
-        if working is not None:
-            working.finish()
+    with written_by_one(bucket) as require_alone, _finished_after_failure(bucket):
+        yield require_alone
 
 
 @contextmanager
 def finished_copy(bucket: Bucket, *, index: Index) -> Iterator[WorkingCopy]:
-    """A working copy of the store in the bucket, which is brought up to date at the end. So it is, if anything was
-    begun, where the work failed or was interrupted: what is there by then can be read, as of a store in a folder."""
-    with scratch_folder(scratch_path(bucket.url)) as folder:
+    """A working copy of the store in the bucket, which is brought up to date at the end. Where the work fails or is
+    interrupted, readers have what was delivered by then, as of a store in a folder."""
+    with _finished_after_failure(bucket), scratch_folder(scratch_path(bucket.url)) as folder:
         working = open_working_copy(bucket, folder / "store", index=index)
-        try:
-            yield working
-        except (BucketError, BucketAccessError, BusyError):
-            raise
-        except BaseException:
-            if working.is_begun:
-                with suppress(WeldcacheError):
-                    working.finish()
-            raise
+        yield working
         working.finish()
+
+
+@contextmanager
+def _finished_after_failure(bucket: Bucket) -> Iterator[None]:
+    """Where what happens meanwhile fails, end the store with what was delivered; a working copy may hold more."""
+    try:
+        yield
+    except (BucketError, BucketAccessError, BusyError):
+        raise
+    except BaseException:
+        with suppress(WeldcacheError), scratch_folder(scratch_path(bucket.url)) as folder:
+            working = interrupted_copy(bucket, folder / "store")
+            if working is not None:
+                working.finish()
+        raise

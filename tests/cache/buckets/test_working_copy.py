@@ -20,9 +20,27 @@ from weldcache.cache.store import FeatureStore
 from weldcache.cache.writer import StoreWriter
 from weldcache.configs.place import BucketUrl
 from weldcache.errors import NotFoundError, OutputExistsError, StoreError
+from weldcache.extract.into_bucket import finished_copy
 from weldcache.tests.cache.buckets.conftest import NUM_ROWS, SPEC, tokens_of, write
 from weldcache.tests.cache.buckets.test_mirrors import Killed, killing
 from weldcache.tests.children import differing
+
+
+def killing_puts(monkeypatch: pytest.MonkeyPatch, bucket: Bucket, *, after: int) -> None:
+    """Let whatever puts an object fail, from put number `after` on."""
+    calls: list[str] = []
+
+    def dying(works: Callable[..., Any]) -> Callable[..., Any]:
+        def call(name: str, *arguments: Any, **named: Any) -> Any:
+            calls.append(name)
+            if len(calls) > after:
+                raise Killed
+            return works(name, *arguments, **named)
+
+        return call
+
+    for method in ("write", "claim"):
+        monkeypatch.setattr(bucket, method, dying(getattr(bucket, method)))
 
 
 def deliver(working: WorkingCopy, rows: Sequence[int]) -> None:
@@ -69,7 +87,7 @@ def test_whatever_is_killed_the_store_is_that_of_a_folder(
 ) -> None:
     index = make_index(NUM_ROWS)
     with monkeypatch.context() as patch:
-        killing(patch, bucket, "write", after=after)
+        killing_puts(patch, bucket, after=after)
         with pytest.raises(Killed):
             extract(bucket, tmp_path / "first", index, spans=SPANS)
     with pytest.raises(NotFoundError):
@@ -118,7 +136,7 @@ def test_what_comes_later_joins_what_is_there(
 
     if after is not None:
         with monkeypatch.context() as patch:
-            killing(patch, bucket, "write", after=after)
+            killing_puts(patch, bucket, after=after)
             with pytest.raises(Killed):
                 in_bucket(tmp_path / "first")
     in_bucket(tmp_path / "again")
@@ -147,6 +165,38 @@ def test_a_set_that_something_else_makes_takes_nothing_of_the_former_one(
     assert len([name for name in bucket.listed() if name.startswith(f"features/{SPEC.name}/tokens/c")]) == 2
 
 
+def test_what_lies_there_already_and_nobody_has_delivered_is_not_taken(
+    filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
+) -> None:
+    """As a worker leaves it that was given up and goes on; what the others deliver takes its place."""
+    first = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
+    first.store.add_constant("text/prompt", np.arange(1, 6, dtype=np.float32), made_by={})
+    first.store.add_feature_set(SPEC)
+    first.begin()
+    name = f"features/{SPEC.name}/tokens/c.0.0.0"
+    bucket.write(name, b"something else")
+    for rows in SPANS:
+        deliver(first, rows)
+    assert bytes(bucket.read(name)) == b"something else"
+    first.finish()
+    download(bucket, tmp_path / "copy.zarr")
+    assert [name for name in differing(tmp_path / "copy.zarr", filled.folder) if "mirror/" not in name] == []
+
+
+def test_an_extraction_that_fails_lets_readers_have_what_was_delivered(
+    filled: FeatureStore, bucket: Bucket, opens: BucketUrl, make_index: Callable[..., Index], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt), finished_copy(bucket, index=make_index(NUM_ROWS)) as working:
+        working.store.add_feature_set(SPEC)
+        working.begin()
+        deliver(working, [1, 2])
+        write(working.store, [3])
+        raise KeyboardInterrupt
+    store = FeatureStore.open(opens)
+    assert np.flatnonzero(store.status(SPEC.name)).tolist() == [1, 2]
+    assert store.read(f"{SPEC.name}/tokens", [2]).tobytes() == tokens_of(2).tobytes()
+
+
 def test_workers_with_copies_of_their_own_deliver_what_one_makes(
     filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
 ) -> None:
@@ -159,6 +209,8 @@ def test_workers_with_copies_of_their_own_deliver_what_one_makes(
     for number, rows in enumerate([[*range(0, 30, 3)], [*range(1, 30, 3)], [*range(2, 30, 3)]]):
         deliver([first, *others][number], rows)
     assert not list((tmp_path / "1" / "features").rglob("c.*"))
+    part = next(name for name in bucket.listed() if "/0001/" in name)
+    bucket.write(part.partition("/0001/")[2], b"of one who died before he delivered")
     others[1].finish()
     held = bucket.listed()
     others[0].finish()  # by whom it is asked again, where the answer of the other one was lost
