@@ -151,12 +151,11 @@ def train(
     """
     started = time.monotonic()
     ready = prepare(settings, run_name=run_name, overwrite=overwrite, command=command, pool=pool)
-    ready.model.to(resolve_device(ready.settings.train.device, setting="train.device"))
     counts = ready.manifest["counts"]
     if isinstance(ready.recipe, Fitted):
         run, best = fit_run(
             ready.recipe,
-            ready.model,
+            ready.model.to(resolve_device(ready.settings.train.device, setting="train.device")),
             ready.samples,
             ready.validator,
             start=ready.start,
@@ -177,8 +176,10 @@ def _train_epochs(
 ) -> tuple[RunFolder, TrainingState, int]:
     """The run once its epochs are over, its state, and the epoch that an earlier command had reached."""
     settings = ready.settings.train
+    # Before the model goes to its device: statistics are counted on the CPU.
     measure(recipe, ready.model, ready.samples, store=ready.store)
-    state = new_state(ready.model, settings=settings)
+    device = resolve_device(settings.device, setting="train.device")
+    state = new_state(ready.model.to(device), settings=settings)
     with held_run(ready.start, settings=ready.settings, manifest=ready.manifest) as run:
         resume(state, run=run)
         resumed_from = state.epoch
