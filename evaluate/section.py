@@ -13,7 +13,7 @@ from ..wording import from_to, listed
 from .exhibits import Exhibit, SampleBook
 from .figures import Figure
 
-_COUNT = 5  # characters of a number that is a count or a plain figure
+_SHORT = 5  # characters: a count, or a figure of three decimals
 
 Value = Estimate | float | int | str | None
 
@@ -78,11 +78,11 @@ class Rows:
         ]
 
     @property
-    def is_of_little(self) -> bool:
-        """Whether no number in it is longer than a count."""
+    def has_short_numbers(self) -> bool:
+        """Whether no number is longer than a count, so that headings that stand upright spare room."""
         kinds = [column.of_text for column in self.shown]
         return all(
-            len(text) <= _COUNT for row in self.cells for text, of_text in zip(row, kinds, strict=True) if not of_text
+            len(text) <= _SHORT for row in self.cells for text, of_text in zip(row, kinds, strict=True) if not of_text
         )
 
 

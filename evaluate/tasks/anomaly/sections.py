@@ -217,19 +217,6 @@ def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
         mark_name="published, of other data",
     )
     names = np.array(test.class_names)
-    classes = sorted({(int(label), str(name)) for label, name in zip(test.labels, names, strict=True)}, reverse=True)
-    tones: tuple[Tone, Tone] = ("model", "contrast")
-    boxes = Spreads(
-        "Box plots of the scores by class",
-        "anomaly score (dotted: threshold)",
-        [
-            Group(visible(name), test.scores[(test.labels == label) & (names == name)], tones[label])
-            for label, name in classes
-        ],
-        shape="boxes",
-        mark=assessment.threshold.value,
-        caption="Scores by class: median, quartiles, and whiskers to the 5th and 95th percentile",
-    )
     columns = (
         Column("class", "Defect class", of_text=True),
         Column("num", "n"),
@@ -263,9 +250,27 @@ def _by_class(assessment: Assessment, *, test: ScoreTable) -> Section:
         title="By defect class",
         rows=[Rows("by_class", columns, values)],
         facts=[Fact(name, None, value) for name, value in macro.items()],
-        figures=[bars, boxes],
+        figures=[bars, _boxes(test, threshold=assessment.threshold.value)],
         note=[*_about_references(references), _about_macro(assessment, macro)],
         brief=True,
+    )
+
+
+def _boxes(test: ScoreTable, *, threshold: float) -> Spreads:
+    """The scores of each class, those of normals last."""
+    names = np.array(test.class_names)
+    classes = sorted({(int(label), str(name)) for label, name in zip(test.labels, names, strict=True)}, reverse=True)
+    tones: tuple[Tone, Tone] = ("model", "contrast")
+    return Spreads(
+        "Box plots of the scores by class",
+        "anomaly score (dotted: threshold)",
+        [
+            Group(visible(name), test.scores[(test.labels == label) & (names == name)], tones[label])
+            for label, name in classes
+        ],
+        shape="boxes",
+        mark=threshold,
+        caption="Scores by class: median, quartiles, and whiskers to the 5th and 95th percentile",
     )
 
 
