@@ -42,7 +42,7 @@ def weights(incomplete: str) -> list[str]:
     return _readable(incomplete, lambda: ENTRIES)
 
 
-def fields(incomplete: str) -> list[str]:
+def synthetic_fields(incomplete: str) -> list[str]:
     """Names of the fields of which synthetic data can be made."""
     from ..extract.sources.synth import GENERATORS
 

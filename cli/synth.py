@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .completion import fields
+from .completion import synthetic_fields
 from .options import AsJson, print_json
 
 _SEVERITY = (0.3, 1.0)
@@ -20,7 +20,7 @@ def synth(
         typer.Option(
             help="What is made: welds, cub (birds with attributes), anovox (driving scenes), modelnet (turned shapes), "
             "or what an installed package makes.",
-            autocompletion=fields,
+            autocompletion=synthetic_fields,
         ),
     ] = "welds",
     size: Annotated[

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from weldcache.cli.completion import assignments, fields, lists, presets, runs, settings, weights
+from weldcache.cli.completion import assignments, lists, presets, runs, settings, synthetic_fields, weights
 from weldcache.cli.main import app
 from weldcache.tests.json_shapes import documented_shapes
 
@@ -112,7 +112,7 @@ def test_tab_offers_what_there_is(judged: Path, tmp_path: Path, monkeypatch: pyt
     assert presets("demo") == ["demo", "demo-dinov2", "demo-random"]
     assert settings("train.l") == ["train.lr", "train.loading", "train.loggers"]
     assert assignments("train.lr") == ["train.lr="]
-    assert lists("fie") == ["field"] and weights("dino") == ["dinov2-small"] and fields("c") == ["cub"]
+    assert lists("fie") == ["field"] and weights("dino") == ["dinov2-small"] and synthetic_fields("c") == ["cub"]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "weldcache.yaml").write_text("nonsense: [")
     assert settings("train") == runs("") == []
