@@ -124,13 +124,18 @@ class WorkingCopy:
         with_objects(put_together, together)
         for key in self.state.objects.keys() - wanted.keys():
             del self.state.objects[key]
+        if lost := sorted(wanted.keys() - self.state.objects.keys()):
+            raise StoreError(
+                f"{self._bucket.url}: the object {lost[0]}, which complete rows are in, was not delivered. Run the "
+                "same command again."
+            )
 
     def finish(self) -> None:
         """Make the store in the bucket what the working copy and what was delivered are, and let readers have it.
 
         Raises:
             StoreError: as `take_in`, and if somebody else has written to the bucket meanwhile.
-        BusyError: if another extraction has begun meanwhile.
+            BusyError: if another extraction has begun meanwhile.
         """
         if not self.is_begun:
             if self._is_as_in_bucket():
@@ -227,8 +232,9 @@ class WorkingCopy:
                     f"{self._bucket.url}: the chunk of row {row} in the object {wanted.key} is gone or damaged. "
                     f"{self._bucket.how_to_mend}"
                 )
-        kept = [bytes(chunks[row]) if row in wanted.rows else None for row in sharding.chunks_of(wanted.number)]
-        return packed(kept, chunks_a_shard=sharding.chunks_a_shard)
+        kept = {row: bytes(chunks[row]) for row in wanted.rows}
+        in_order = [kept.get(row) for row in sharding.chunks_of(wanted.number)]
+        return packed(in_order, chunks_a_shard=sharding.chunks_a_shard)
 
     def _put(self, planned: Sequence[Planned], objects: dict[str, Entry]) -> None:
         def put(each: Planned) -> None:

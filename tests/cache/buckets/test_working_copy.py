@@ -183,6 +183,19 @@ def test_what_lies_there_already_and_nobody_has_delivered_is_not_taken(
     assert [name for name in differing(tmp_path / "copy.zarr", filled.folder) if "mirror/" not in name] == []
 
 
+def test_a_store_with_rows_that_were_not_delivered_is_not_ended(
+    bucket: Bucket, opens: BucketUrl, make_index: Callable[..., Index], tmp_path: Path
+) -> None:
+    working = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
+    working.store.add_feature_set(SPEC)
+    working.begin()
+    write(working.store, [3])
+    with pytest.raises(StoreError, match="was not delivered"):
+        working.finish()
+    with pytest.raises(NotFoundError):
+        FeatureStore.open(opens)
+
+
 def test_an_extraction_that_fails_lets_readers_have_what_was_delivered(
     filled: FeatureStore, bucket: Bucket, opens: BucketUrl, make_index: Callable[..., Index], tmp_path: Path
 ) -> None:
