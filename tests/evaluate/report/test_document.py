@@ -19,6 +19,7 @@ from weldcache.evaluate.scores import ScoreTable
 from weldcache.evaluate.section import Provenance, Report
 from weldcache.evaluate.tasks.anomaly.figures import Assessment
 from weldcache.evaluate.tasks.anomaly.judge import score_columns
+from weldcache.metrics.clustered import grouped_share
 from weldcache.metrics.estimate import Estimate
 from weldcache.train.runs.folder import RunFolder
 
@@ -51,9 +52,12 @@ def test_every_figure_has_a_name_and_all_its_digits(
     assert (further["ap"], further["raw_auroc"]) == (assessment.ap, _interval(assessment.raw_auroc))
     assert further["chance_ap"] == pytest.approx(0.6)
     spatter = next(row for row in sections["by_class"]["rows"]["by_class"] if row["class"] == "spatter")
+    spatters = table.select(np.array(table.class_names) == "spatter")
+    found = grouped_share(spatters.scores > assessment.threshold.value, groups=spatters.groups)
     assert spatter == {
         "class": "spatter",
         "num": 30,
+        "found": _interval(found),
         "auroc": _interval(assessment.per_class["spatter"].auroc),
         "ap": assessment.per_class["spatter"].ap,
         "fpr_at_95_tpr": assessment.per_class["spatter"].fpr_at_95_tpr,
