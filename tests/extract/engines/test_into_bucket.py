@@ -56,6 +56,7 @@ def same_as_one_process_makes(project: Path, url: str, children: Children, weldc
     return not beside and not [name for name in names if not name.startswith("mirror/")]
 
 
+@pytest.mark.slow  # five extractions
 def test_a_killed_extraction_goes_on_and_makes_what_a_folder_gets(
     project: Path, url: str, s3: Any, children: Children, weldcache: Callable[..., Any]
 ) -> None:
