@@ -4,12 +4,8 @@ Whatever a row says that cannot be followed is refused with the table's name, th
 vector that are none cost that row its vector alone.
 """
 
-import math
-import ntpath
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, cast
@@ -37,7 +33,8 @@ from .group_split import SPLIT_WORDS, SplitSettings, draw_splits
 from .listing import composed
 from .new import NewSamples
 from .source import NOTHING, Sample, Split
-from .table_columns import Decimal, Table, numbers_in, read_table
+from .table_columns import Decimal, Table, read_table
+from .table_values import absent_in, attributes_in, columns_of, files_in, vectors_in
 
 Column = Annotated[str, Field(min_length=1)]
 TargetName = Annotated[str, Like(r"(?!(label|class)$)[a-z][a-z0-9_]{0,99}", "colour, in lower-case letters")]
@@ -49,7 +46,6 @@ _LABELS: Mapping[str, int | None] = {
     **dict.fromkeys(("", "-1", "-1.0", "nan", "none", "null", "unknown"), None),
 }
 _NO_STREAMS: frozenset[str] = frozenset()  # one for all rows: each of its own takes up as much as ten numbers
-_PATTERN = re.compile(r"[*?\[]")
 
 
 class TableSettings(SplitSettings, ClassSettings):
@@ -138,18 +134,20 @@ def samples_of(settings: TableSettings, table: Table) -> list[Sample]:
     if left_out := len(table) - len(kept):
         say(f"{table.path}: {count_of(left_out, 'row')} left out, as data.splits says.")
         table, keys, splits = table.of_rows(kept), [keys[row] for row in kept], [splits[row] for row in kept]
-    vectors, unreadable = _vectors(settings, table)
+    vectors, unreadable = vectors_in(table, settings.vectors, decimal=settings.decimal)
     # Columns of vectors are most of a table: as text they go before a million samples are made.
     table = table.of_columns({column for _, column in _single_columns(settings)})
     targets = _targets(settings, table)
     tell_if_none_is_normal(table.path, targets)
-    absent = _absent(settings, table)
+    absent = absent_in(table, settings.streams)
     for row, why in unreadable.items():
         absent.setdefault(row, {}).update(why)
     shared: dict[str, str] = {}  # the name of a group is once in memory
     named = zip(table[settings.group or settings.key], table[settings.key], strict=True)
     groups = [shared.setdefault(group, group) or key for group, key in named]
-    columns = (keys, splits, groups, _files(settings, table), targets, _attributes(settings, table), vectors)
+    files = files_in(table, settings.streams, root=settings.root)
+    attributes = attributes_in(table, settings.column_of, decimal=settings.decimal)
+    columns = (keys, splits, groups, files, targets, attributes, vectors)
     return [
         Sample(
             key=key,
@@ -211,9 +209,9 @@ def _check_columns(settings: TableSettings, table: Table) -> None:
             )
     for stream, patterns in settings.vectors.items():
         for pattern in patterns:
-            if not _columns_like(pattern, columns):
+            if not columns_of([pattern], columns):
                 raise SourceError(f"{path} has no column {pattern!r}, which data.vectors.{stream} names.")
-        asked += [(f"data.vectors.{stream}", column) for column in _columns_of(patterns, columns)]
+        asked += [(f"data.vectors.{stream}", column) for column in columns_of(patterns, columns)]
     # As text, a list would be a class or an attribute of its own, and an empty one would not be told from no value.
     for setting, column in asked:
         if rows := table.lists.get(column):
@@ -260,45 +258,6 @@ def _splits(settings: TableSettings, table: Table) -> list[Split | Literal["leav
     return [meant[word] for word in table[settings.split]]
 
 
-def _files(settings: TableSettings, table: Table) -> list[dict[str, tuple[Path, ...]]]:
-    """The files of each stream of each row; rows that name the same ones share what is found."""
-    streams = settings.streams
-    if not streams:
-        return [{}] * len(table)
-    found: dict[tuple[str, ...], dict[str, tuple[Path, ...]]] = {}
-    missing: list[SourceError] = []
-    rows = list(zip(*(table[column] for column in streams.values()), strict=True))
-    for row, names in enumerate(rows):
-        if names not in found:
-            of_stream = {
-                stream: _paths(settings.root, table, row, column)
-                for stream, column in streams.items()
-                if table[column][row]
-            }
-            found[names] = {stream: paths for stream, paths in of_stream.items() if paths}
-        if len(found[names]) < len(names):
-            missing += [
-                table.refused(row, column, f"there is no such file below {settings.root}")
-                for (stream, column), name in zip(streams.items(), names, strict=True)
-                if name and stream not in found[names]
-            ]
-    if missing:
-        more = f" ({len(missing) - 1:,} more like that)" if len(missing) > 1 else ""
-        raise SourceError(f"{str(missing[0]).rstrip('.')}{more}.")
-    return [found[names] for names in rows]
-
-
-def _paths(root: Path, table: Table, row: int, column: str) -> tuple[Path, ...]:
-    """The file that stands in a column, or those that a pattern there names; none where there is none."""
-    name = table[column][row].replace("\\", "/")  # as Windows writes them
-    leads_out = name.startswith("/") or ntpath.splitdrive(name)[0] or ".." in name.split("/")
-    if leads_out or "\0" in name:
-        raise table.refused(row, column, f"write a path below {root}, such as 'images/1.png'")
-    if (path := root / name).is_file():
-        return (path,)
-    return tuple(sorted(path for path in root.glob(name) if path.is_file())) if _PATTERN.search(name) else ()
-
-
 def _targets(settings: TableSettings, table: Table) -> list[dict[str, TargetValue]]:
     """Class, label and further targets of each row; rows of which the same is known share what is told."""
     names = table[settings.class_name] if settings.class_name else [""] * len(table)
@@ -331,72 +290,3 @@ def _with_label(
         raise table.refused(row, settings.label, why)
     told: dict[str, TargetValue] = {"label": label}
     return known | told | ({} if settings.class_name else {"class": GOOD if label == NORMAL else "defect"})
-
-
-def _attributes(settings: TableSettings, table: Table) -> list[dict[str, float | str]]:
-    """What is known of each row without media: numbers where a column holds nothing else, and NaN for none."""
-    columns = {name: _attribute(table, column, settings.decimal) for name, column in settings.column_of.items()}
-    if not columns:
-        return [{}] * len(table)
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _attribute(table: Table, column: str, decimal: Decimal) -> Sequence[float | str]:
-    """A column as numbers, if it holds nothing else; numbers of the other writing would pass for words, and are
-    refused."""
-    texts = table[column]
-    numbers = numbers_in(texts, decimal)
-    strange = _rows_of_words(texts, numbers)
-    if not strange:
-        return [math.nan if number is None else number for number in numbers]
-    other: Decimal = "comma" if decimal == "point" else "point"
-    if not _rows_of_words(texts, numbers_in(texts, other)):
-        why = f"if a {other} stands before the fraction there, set data.decimal={other}"
-        raise table.refused(strange[0], column, why)
-    return texts
-
-
-def _rows_of_words(texts: Sequence[str], numbers: Sequence[float | None]) -> list[int]:
-    """The rows of a column in which something stands that is no number."""
-    return [row for row, (text, number) in enumerate(zip(texts, numbers, strict=True)) if text and number is None]
-
-
-def _absent(settings: TableSettings, table: Table) -> dict[int, dict[str, str]]:
-    """By row and stream, which column names no file."""
-    absent: dict[int, dict[str, str]] = {}
-    for stream, column in settings.streams.items():
-        for row, name in enumerate(table[column]):
-            if not name:
-                absent.setdefault(row, {})[stream] = f"{table.place(row)}: {column} is empty"
-    return absent
-
-
-def _vectors(
-    settings: TableSettings, table: Table
-) -> tuple[list[dict[str, tuple[float, ...]]], dict[int, dict[str, str]]]:
-    """The vectors of each row; and by row and stream those that cannot be read, with the first column that holds no
-    number: the other rows go on."""
-    if not settings.vectors:
-        return [{}] * len(table), {}
-    vectors: list[dict[str, tuple[float, ...]]] = [{} for _ in range(len(table))]
-    unreadable: dict[int, dict[str, str]] = {}
-    for stream, patterns in settings.vectors.items():
-        columns = _columns_of(patterns, table.columns)
-        read = [numbers_in(table[column], settings.decimal) for column in columns]
-        for row, numbers in enumerate(zip(*read, strict=True)):
-            if None in numbers:
-                example = "12.5" if settings.decimal == "point" else "12,5"
-                asked = f"write a number such as 7 or {example}, or see data.decimal"
-                why = table.refused(row, columns[numbers.index(None)], asked)
-                unreadable.setdefault(row, {})[stream] = str(why)
-            else:
-                vectors[row][stream] = cast(tuple[float, ...], numbers)
-    return vectors, unreadable
-
-
-def _columns_of(patterns: Sequence[str], columns: Sequence[str]) -> list[str]:
-    return [column for pattern in patterns for column in _columns_like(pattern, columns)]
-
-
-def _columns_like(pattern: str, columns: Sequence[str]) -> list[str]:
-    return [pattern] if pattern in columns else [column for column in columns if fnmatchcase(column, pattern)]
