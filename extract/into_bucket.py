@@ -169,7 +169,7 @@ def _finished_after_failure(bucket: Bucket) -> Iterator[None]:
     except (BucketError, BucketAccessError, BusyError):
         raise
     except BaseException:
-        with suppress(WeldcacheError), scratch_folder(scratch_path(bucket.url)) as folder:
+        with suppress(WeldcacheError, OSError), scratch_folder(scratch_path(bucket.url)) as folder:
             working = interrupted_copy(bucket, folder / "store")
             if working is not None:
                 working.finish()

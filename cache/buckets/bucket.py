@@ -8,7 +8,7 @@ After a fork obstore hangs: processes that read from a bucket are started by a f
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -64,6 +64,7 @@ class Bucket:
             with self._told("opening it"):
                 objects = self._obstore.store.from_url(str(url), client_options=_CLIENT, retry_config=_RETRY)
         self._objects = objects
+        self._guards: list[Callable[[], None]] = []
 
     def __reduce__(self) -> tuple[type["Bucket"], tuple[BucketUrl]]:
         """Another process finds its own credentials."""
@@ -72,7 +73,19 @@ class Bucket:
     @property
     def how_to_mend(self) -> str:
         """What to do about a mirror here that is damaged."""
-        return f"Put it there again with `weldcache mirror FOLDER {self.url}`."
+        return (
+            f"Put it there again with `weldcache mirror FOLDER {self.url}`; features that are gone or were replaced "
+            f"are made again by `weldcache extract --cache {self.url}`."
+        )
+
+    @contextmanager
+    def guarded(self, require: Callable[[], None]) -> Iterator[None]:
+        """Meanwhile have `require`, which raises where this process may not, called before anything here is changed."""
+        self._guards.append(require)
+        try:
+            yield
+        finally:
+            self._guards.remove(require)
 
     def listed(self) -> dict[str, Held]:
         """Every object, by its name below the prefix. A bucket that is not there is an error, not an empty one."""
@@ -97,18 +110,20 @@ class Bucket:
 
     def write(self, name: str, content: bytes) -> Held:
         """Put an object in the place of any of its name, whole or not at all."""
+        self._require_allowed()
         with self._told("writing to it"):
             put = self._obstore.put(self._objects, name, content, use_multipart=False)
         return Held(len(content), self._version(put["e_tag"]))
 
     def create(self, name: str, content: bytes) -> Held | None:
         """Put an object where there is none of its name; None, and nothing is done, where there is one."""
+        self._require_allowed()
         put = self.claim(name, content, over=None)
         return None if put is None else Held(len(content), self._version(put.get("e_tag")))
 
     def claim(self, name: str, content: bytes, *, over: Version | None) -> Version | None:
         """Put an object only if there is none of its name yet, or, where `over` is given, still that version of it;
-        return the version that it is now, or None if somebody else was first."""
+        return the version that it is now, or None if somebody else was first. No guard is asked."""
         mode: Any = "create" if over is None else dict(over)
         with self._told("writing to it", name=name):
             try:
@@ -128,6 +143,7 @@ class Bucket:
 
     def remove(self, names: list[str]) -> None:
         """Remove objects, which may be gone already."""
+        self._require_allowed()
         with self._told("removing from it"):
             try:
                 self._obstore.delete(self._objects, names)
@@ -136,6 +152,10 @@ class Bucket:
                 for name in names:
                     with suppress(FileNotFoundError):
                         self._obstore.delete(self._objects, [name])
+
+    def _require_allowed(self) -> None:
+        for require in self._guards:
+            require()
 
     def _version(self, e_tag: str | None) -> str | None:
         """A version as requests name it: Azure leaves the quotation marks out when it lists."""

@@ -1,14 +1,15 @@
 """What an extraction into a bucket has made of some rows and is not yet in the store: a delivery, which counts once its
 own object, the last to be put, is there.
 
-    mirror/extraction/<job>/<name>.json       what is recorded of the rows, and which objects hold their chunks
-    mirror/extraction/<job>/<name>/<object>   of an object that rows of others will lie in too, the chunks of these rows
+    mirror/extraction/<job>/<attempt>.json       what is recorded of the rows, and which objects hold their chunks
+    mirror/extraction/<job>/<attempt>/<object>   of one that rows of others will lie in too, the chunks of these rows
 
 An object in which nobody else's rows will lie goes to its place at once. All others are put together when the
 extraction ends: two who write to one object would lose rows.
 """
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -65,7 +66,8 @@ def deliver(
 ) -> None:
     """Put what `store`, a working copy, has of `rows` (by feature set) into the bucket, and forget their chunks here.
 
-    `prefix` is that of the delivery's names; `is_shared` says by array which of its objects hold other rows too.
+    `prefix` is that of the delivery's names, which no other has; `is_shared` says by array which of its objects hold
+    other rows too.
 
     Raises:
         StoreError: if a chunk is gone or damaged.
@@ -106,15 +108,28 @@ def deliver(
 
 
 def deliveries_of(bucket: Bucket, names: Sequence[str], job: str) -> Iterator[tuple[str, Delivery]]:
-    """The deliveries of a job among the objects `names`, each with the prefix of its names.
+    """The deliveries of a job among the objects `names`, each with the prefix of its names; of several attempts at one,
+    the first by name alone: records of one and rows of another would not belong together.
 
     Raises:
         StoreError: if one is damaged.
     """
-    begin = f"{EXTRACTION}/{job}/"
+    begin, first = f"{EXTRACTION}/{job}/", dict[str, str]()
     for name in sorted(name for name in names if name.startswith(begin) and name.endswith(".json")):
         if "/" not in name.removeprefix(begin):
-            yield name.removesuffix(".json"), _parsed(bytes(bucket.read(name)), where=f"{bucket.url}/{name}")
+            first.setdefault(what_of(name), name)
+    for name in first.values():
+        yield name.removesuffix(".json"), _parsed(bytes(bucket.read(name)), where=f"{bucket.url}/{name}")
+
+
+def prefix_of(job: str, what: str) -> str:
+    """A prefix for the names of an attempt to deliver `what`, such as a span."""
+    return f"{EXTRACTION}/{job}/{what}.{uuid.uuid4().hex[:8]}"
+
+
+def what_of(prefix: str) -> str:
+    """What an attempt of this prefix is to deliver."""
+    return prefix.rpartition("/")[2].partition(".")[0]
 
 
 def record_deliveries(store: FeatureStore, deliveries: Sequence[Delivery]) -> None:

@@ -50,6 +50,7 @@ def download(bucket: Bucket, folder: Path) -> Mirrored:
         StoreError: if an object is damaged or replaced meanwhile, or the disk refuses the write.
     """
     snapshot = Snapshot(bucket)
+    snapshot.require_as_put()
     with disk_errors(folder, kept=_KEPT):
         if not folder.exists():
             folder.mkdir(parents=True)

@@ -52,6 +52,7 @@ class _ToldInventory(Told):
     store: Text
     complete: bool
     objects: dict[Text, Entry]
+    job: Text = ""
     checksum: Text
 
 
@@ -64,17 +65,20 @@ class Inventory:
         store: which store it is of, see `identity_of`.
         complete: whether it is all there.
         objects: by name; of one that is not complete, those that are done.
+        job: the extraction that makes it complete, if one does.
     """
 
     url: str
     store: str
     complete: bool
     objects: Mapping[str, Entry] = field(default_factory=dict)
+    job: str = ""
 
     def encoded(self) -> bytes:
         """The inventory as the metadata of a group."""
         objects = {name: entry.model_dump() for name, entry in sorted(self.objects.items())}
         told = {"url": self.url, "store": self.store, "complete": self.complete, "objects": objects}
+        told |= {"job": self.job} if self.job else {}
         return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": sealed(told)}, indent=1).encode()
 
 
@@ -102,7 +106,7 @@ def parse_inventory(content: bytes, *, where: str) -> Inventory:
         raise StoreError(f"{where} is no inventory of a mirror: {faults_told(error)}.") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise StoreError(f"{where} is no inventory of a mirror, or damaged ({error}).") from None
-    return Inventory(told.url, told.store, told.complete, told.objects)
+    return Inventory(told.url, told.store, told.complete, told.objects, told.job)
 
 
 def sha256_of(content: bytes | memoryview) -> str:

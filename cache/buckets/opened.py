@@ -44,7 +44,7 @@ class Snapshot:
 
     Raises:
         NotFoundError: if there is no mirror, or it is not complete.
-        StoreError: if it is damaged, is being replaced, or somebody else has written objects of it.
+        StoreError: if it is damaged, or is being replaced.
     """
 
     def __init__(self, bucket: Bucket) -> None:
@@ -69,13 +69,27 @@ class Snapshot:
         if self.held.get(INVENTORY) != first:
             raise StoreError(f"{bucket.url} is being replaced. Run the same command again when that is done.")
         self._chunks_a_shard: dict[str, int] = {}  # by the name of the array; known when `metadata` is
-        # A copy of a mirror has versions of its own. Here another version is of somebody who mirrored at the same time,
-        # and his features would be taken for those of the rows that our statuses call complete.
-        if self.inventory.url == str(bucket.url):
-            for name, entry in self.inventory.objects.items():
-                held = self.held.get(name)
-                if held is not None and held.size == entry.size and held.e_tag != entry.e_tag:
-                    raise self._not_as_put(name)
+
+    def is_as_put(self, name: str) -> bool:
+        """Whether an object is there, and is the one that was put there.
+
+        A copy of a mirror has versions of its own. Here another version is of somebody who wrote at the same time, and
+        his features would be taken for those of the rows that our statuses call complete.
+        """
+        entry, held = self.inventory.objects[name], self.held.get(name)
+        is_copy = self.inventory.url != str(self.bucket.url)
+        return held is not None and held.size == entry.size and (is_copy or held.e_tag == entry.e_tag)
+
+    def require_as_put(self) -> None:
+        """Refuse objects that were replaced; what is gone is found when it is read.
+
+        Raises:
+            StoreError: with the first of them.
+        """
+        for name, entry in self.inventory.objects.items():
+            held = self.held.get(name)
+            if held is not None and held.size == entry.size and not self.is_as_put(name):
+                raise self._not_as_put(name)
 
     def content(self, name: str) -> memoryview:
         """An object, checked against the inventory.
@@ -185,6 +199,7 @@ class OpenedBucket:
 
     def __init__(self, url: BucketUrl) -> None:
         self._snapshot = snapshot = Snapshot(Bucket(url))
+        snapshot.require_as_put()
         self.folder = _held_folder()
         # With the process, and not with this object: a target with many values is read when it is asked for, which may
         # be later. Processes that a fork server started call nothing else at their end.

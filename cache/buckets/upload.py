@@ -18,13 +18,19 @@ from ...progress import ByteProgress
 from ...wording import count_of
 from ..chunk_files import CHECKSUM, HOW_TO_MEND, checksum, read_files
 from ..contents import complete_rows, nodes_of, read_node
+from ..description import SCHEMA_VERSION
 from ..nodes import METADATA_FILE, inside, read_array_metadata
+from ..records import LAYOUTS
+from ..row_tables import TABLES
 from ..store import FeatureStore
+from ..verification.outcome import VERIFICATION
 from .bucket import Bucket, Held, Listing
-from .inventory import INVENTORY, STATE, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
+from .inventory import INVENTORY, MIRROR, STATE, Entry, Inventory, Mirrored, Progressing, parse_inventory, sha256_of
 from .shards import FEATURES, Sharding, bucket_metadata, metadata_key, packed, sharding_of
 from .threads import with_objects
 from .writing import WRITER, written_by_one
+
+_NAMES = {METADATA_FILE, MIRROR, VERIFICATION, "features", "constants", *TABLES, *LAYOUTS[SCHEMA_VERSION].groups}
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ def upload(folder: Path, bucket: Bucket) -> Mirrored:
             for name, entry in before.objects.items()
             if entry.e_tag is not None and held.get(name) == Held(entry.size, entry.e_tag)
         }
-        unneeded = sorted(held.keys() - {each.name for each in planned} - {INVENTORY})
+        unneeded = sorted(filter(is_of_a_store, held.keys() - {each.name for each in planned} - {INVENTORY}))
         objects = {each.name: done[each.name] for each in planned if each.name in done}
         begun = Inventory(str(bucket.url), identity_of(store), False, objects)
         progressing = Progressing(begun, lambda content: bucket.write(INVENTORY, content))
@@ -77,6 +83,12 @@ def upload(folder: Path, bucket: Bucket) -> Mirrored:
 def identity_of(store: FeatureStore) -> str:
     """What tells a store from others, however it grows: when it was made, and its first sample."""
     return f"{store.created} {store.index.keys[0] if len(store.index) else ''}"
+
+
+def is_of_a_store(name: str) -> bool:
+    """Whether an object has a name as a store's have. What else lies below its prefix, such as another store, is
+    somebody's."""
+    return name.partition("/")[0] in _NAMES
 
 
 def planned_objects(store: FeatureStore, *, chunks_a_shard: Mapping[str, int]) -> Iterator[Planned]:

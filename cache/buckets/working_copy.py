@@ -15,8 +15,8 @@ else lies there is left over, and removed by who comes next.
 import json
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +25,21 @@ from jaxtyping import Bool
 from ...configs.place import BucketUrl
 from ...documents import Json, fingerprint, parse_json
 from ...errors import BusyError, NotFoundError, OutputExistsError, StoreError
+from ...progress import say
 from ...wording import count_of
 from ..chunk_files import CHECKSUM, checksum
 from ..contents import complete_rows, feature_arrays
 from ..index import Index
 from ..nodes import JsonObject, inside, read_array_metadata
 from ..store import FeatureStore
-from .bucket import Bucket, Held, Listing
-from .deliveries import deliver, deliveries_of, record_deliveries
+from .bucket import Bucket, Held, Listing, Version
+from .deliveries import Delivery, deliver, deliveries_of, prefix_of, record_deliveries, what_of
 from .inventory import EXTRACTION, INVENTORY, JOB, STATE, Entry, Inventory, parse_inventory, sha256_of
 from .opened import Snapshot
 from .shards import FEATURES, Sharding, packed, shard_named, sharding_of, unpacked
 from .state import State, packed_state, unpack_state
 from .threads import with_objects
-from .upload import Planned, identity_of, planned_objects
+from .upload import Planned, identity_of, is_of_a_store, planned_objects
 from .writing import WRITER
 
 
@@ -49,24 +50,30 @@ class WorkingCopy:
         store: it itself; it is told of by the bucket's URL.
     """
 
-    def __init__(self, bucket: Bucket, folder: Path, state: State, inventory: Inventory | None) -> None:
+    def __init__(self, bucket: Bucket, folder: Path, state: State, found: "_Found | None") -> None:
         self.store = FeatureStore.open_copy(folder, of=bucket.url)
         self.state = state
         self._bucket = bucket
-        self._inventory = inventory
+        self._found = found
         self._made_by = dict(self.store.manifest["features"])
         self.is_begun = False
-        self.state_held: Held | None = None  # the object of the state since then
 
     def begin(self, told: Mapping[str, Json] | None = None) -> None:
         """Say in the bucket that the store is being written, as the working copy is now. `told` is what others who
-        are to work on it are told, see `told_in`."""
+        are to work on it are told, see `told_in`.
+
+        Raises:
+            BusyError: if somebody else has begun to write to the bucket.
+        """
         job = uuid.uuid4().hex
+        before = self.state.objects
         self._keep_objects_of(self._unchanged_sets())
         self.state = State(job=job, objects=self.state.objects, chunks_a_shard=self._chunks_a_shard())
-        self.state_held = self._bucket.write(STATE, packed_state(self.store, self.state))
-        self._say(complete=False, objects=self._inventory.objects if self._inventory is not None else {})
+        self._bucket.write(STATE, packed_state(self.store, self.state))
+        self._say(complete=False, objects=self._found.inventory.objects if self._found is not None else {})
         self._bucket.write(JOB, json.dumps(told or {}).encode())
+        if gone := sorted(before.keys() - self.state.objects.keys()):
+            self._bucket.remove(gone)  # of sets that are made anew: their names are needed
         self.is_begun = True
 
     @property
@@ -82,59 +89,74 @@ class WorkingCopy:
         }
 
     def deliver(self, name: str, rows: Mapping[str, Sequence[int]], *, others: Bool[np.ndarray, " row"]) -> None:
-        """Put what the working copy has of `rows` (by feature set) into the bucket, under a name that only they have.
-        `others` are the rows that somebody else may write; raises as `deliveries.deliver`."""
+        """Put what the working copy has of `rows` (by feature set) into the bucket, as an attempt at `name`, which is
+        that of these rows alone. `others` are the rows that somebody else may write; raises as `deliveries.deliver`."""
         shardings = self.shardings
         is_shared = {array: self._shared(sharding, others) for array, sharding in shardings.items()}
-        prefix = f"{EXTRACTION}/{self.state.job}/{name}"
+        prefix = prefix_of(self.state.job, name)
         deliver(self.store, self._bucket, prefix, rows=rows, shardings=shardings, is_shared=is_shared)
 
     def record_delivered(self) -> set[str]:
         """Record in the working copy what was delivered since it was prepared; return the names of the deliveries."""
-        deliveries = list(deliveries_of(self._bucket, list(self._bucket.listed()), self.state.job))
-        record_deliveries(self.store, [delivery for _, delivery in deliveries])
-        return {prefix.rpartition("/")[2] for prefix, _ in deliveries}
+        return {what_of(prefix) for prefix, _ in self._recorded(self._bucket.listed())}
 
     def take_in(self) -> None:
         """Record in the working copy what was delivered since it was prepared, and put together the objects that hold
-        other rows than those that are complete now.
+        other rows than those that are complete now. Rows that are lost are missing from here on.
 
         Raises:
-            StoreError: if something that was put into the bucket is gone or damaged.
+            StoreError: if a delivery is damaged.
         """
-        self._take_in(self._bucket.listed())
+        held = self._bucket.listed()
+        parts = _parts_of(self._recorded(held))
+        while lost := self._put_together(parts, held):
+            self.forget(lost)
+            held = self._bucket.listed()
 
-    def _take_in(self, held: Listing) -> None:
+    def forget(self, lost: Mapping[str, set[int]]) -> None:
+        """Take out rows whose features are gone from the bucket, or are not those that were put there."""
+        for name, rows in lost.items():
+            say(
+                f"{self._bucket.url}: objects with {name} of {count_of(len(rows), self.store.noun)} are gone, damaged "
+                "or replaced, and so these are to be made again."
+            )
+            self.store.forget(name, sorted(rows))
+
+    def lost(self) -> Mapping[str, set[int]]:
+        """Rows that are complete, and of which objects are none of those that are known."""
+        return _rows_of(each for key, each in self._wanted_objects().items() if key not in self.state.objects)
+
+    def _recorded(self, held: Listing) -> list[tuple[str, Delivery]]:
+        """The deliveries of this job, once they are recorded in the working copy."""
         deliveries = list(deliveries_of(self._bucket, list(held), self.state.job))
         record_deliveries(self.store, [delivery for _, delivery in deliveries])
         for _, delivery in deliveries:
             self.state.objects.update(delivery.objects)
-        parts: dict[str, list[tuple[str, Entry]]] = {}
-        for prefix, delivery in deliveries:
-            for key, entry in delivery.parts.items():
-                parts.setdefault(key, []).append((f"{prefix}/{key}", entry))
-        wanted = self._wanted_objects()
-        together = [wanted[key] for key in {*parts, *self._wrong_objects(wanted, held)} & wanted.keys()]
+        return deliveries
+
+    def _put_together(self, parts: Mapping[str, Sequence[tuple[str, Entry]]], held: Listing) -> Mapping[str, set[int]]:
+        """Put together the objects that hold other rows than those that are complete; return rows that are lost."""
+        wanted, lost = self._wanted_objects(), list[_Wanted]()
+        wrong = {*parts, *self._wrong_objects(wanted, held), *(wanted.keys() - self.state.objects.keys())}
 
         def put_together(each: _Wanted) -> None:
-            content = self._joined(each, parts.get(each.key, ()))
+            content, without = self._joined(each, parts.get(each.key, ()), held)
+            if without:
+                lost.append(replace(each, rows=without))
+                return
             e_tag = self._bucket.write(each.key, content).e_tag
             self.state.objects[each.key] = Entry(size=len(content), sha256=sha256_of(content), e_tag=e_tag)
 
-        with_objects(put_together, together)
+        with_objects(put_together, [wanted[key] for key in wrong & wanted.keys()])
         for key in self.state.objects.keys() - wanted.keys():
             del self.state.objects[key]
-        if lost := sorted(wanted.keys() - self.state.objects.keys()):
-            raise StoreError(
-                f"{self._bucket.url}: the object {lost[0]}, which complete rows are in, was not delivered. Run the "
-                "same command again."
-            )
+        return _rows_of(lost)
 
     def finish(self) -> None:
         """Make the store in the bucket what the working copy and what was delivered are, and let readers have it.
 
         Raises:
-            StoreError: as `take_in`, and if somebody else has written to the bucket meanwhile.
+            StoreError: as `take_in`, if rows are lost, and if somebody else has written to the bucket meanwhile.
             BusyError: if another extraction has begun meanwhile.
         """
         if not self.is_begun:
@@ -144,13 +166,18 @@ class WorkingCopy:
             self.begin()
         held = self._bucket.listed()
         # In this order: whoever has finished it already says so first, and then removes what was delivered.
-        self._inventory = _inventory_in(self._bucket)
-        if self._inventory.complete:
+        self._found = found = _inventory_in(self._bucket)
+        if found is not None and found.inventory.complete:
             self._remove_others()
             return
-        if held.get(STATE) != self.state_held:
-            raise BusyError(f"Another extraction into {self._bucket.url} has begun meanwhile. Wait for it to end.")
-        self._take_in(held)
+        if found is None or found.inventory.job != self.state.job:
+            raise self._other_writer()
+        if lost := self._put_together(_parts_of(self._recorded(held)), held):
+            name, rows = next(iter(lost.items()))
+            raise StoreError(
+                f"{self._bucket.url}: {name} of {count_of(len(rows), self.store.noun)} is gone or damaged. Run the "
+                "same command again, which makes it anew."
+            )
         held, objects = self._bucket.listed(), dict(self.state.objects)
         changed = []
         for each in self._planned():
@@ -173,7 +200,7 @@ class WorkingCopy:
 
     def _unchanged(self, planned: Planned, held: Listing) -> Entry | None:
         """What the inventory says of an object that is there as it is to be."""
-        entry = None if self._inventory is None else self._inventory.objects.get(planned.name)
+        entry = None if self._found is None else self._found.inventory.objects.get(planned.name)
         if entry is None or held.get(planned.name) != Held(entry.size, entry.e_tag):
             return None
         content = planned.make()
@@ -181,12 +208,12 @@ class WorkingCopy:
 
     def _is_as_in_bucket(self) -> bool:
         """Whether nothing of the store has changed since the copy was opened."""
-        if self._inventory is None or not self._inventory.complete:
+        if self._found is None or not self._found.inventory.complete:
             return False
         held, planned = self._bucket.listed(), self._planned()
         rest = [each for each in planned if not each.name.startswith(FEATURES) or not shard_named(each.name)]
         return (
-            {each.name for each in planned} == self._inventory.objects.keys()
+            {each.name for each in planned} == self._found.inventory.objects.keys()
             and not self._wrong_objects(self._wanted_objects(), held)
             and all(self._unchanged(each, held) is not None for each in rest)
         )
@@ -213,28 +240,23 @@ class WorkingCopy:
             or held.get(key) != Held(entry.size, entry.e_tag)
         }
 
-    def _joined(self, wanted: "_Wanted", parts: Sequence[tuple[str, Entry]]) -> bytes:
-        """The object with the chunks of exactly its complete rows: those that were delivered, or else those there."""
-        sharding, first = wanted.sharding, wanted.number * wanted.sharding.chunks_a_shard
+    def _joined(self, wanted: "_Wanted", parts: Sequence[tuple[str, Entry]], held: Listing) -> tuple[bytes, list[int]]:
+        """The object with the chunks of exactly its complete rows, those that were delivered or else those there; and
+        the rows of which there are none."""
+        contents = [self._part(name, entry) for name, entry in parts]
+        entry = self.state.objects.get(wanted.key)
+        if entry is not None and wanted.key in held:
+            there = self._bucket.read(wanted.key)
+            # Where it holds the same rows as before, nobody had anything to put there.
+            is_as_before = bool(parts) or entry.size != wanted.num_bytes or sha256_of(there) == entry.sha256
+            contents = [there, *contents] if is_as_before else contents
         chunks: dict[int, memoryview] = {}
-        contents = [self._bucket.read(wanted.key)] if wanted.key in self.state.objects else []
-        contents += [self._part(name, entry) for name, entry in parts]
         for content in contents:
-            try:
-                there = unpacked(content, sharding)
-            except ValueError as error:
-                raise StoreError(f"{self._bucket.url}: the object {wanted.key} is damaged: {error}.") from None
-            chunks |= {first + place: chunk for place, chunk in enumerate(there) if chunk is not None}
-        for row in wanted.rows:
-            chunk = chunks.get(row)
-            if chunk is None or len(chunk) != wanted.chunk_bytes or not _is_whole(chunk):
-                raise StoreError(
-                    f"{self._bucket.url}: the chunk of row {row} in the object {wanted.key} is gone or damaged. "
-                    f"{self._bucket.how_to_mend}"
-                )
-        kept = {row: bytes(chunks[row]) for row in wanted.rows}
-        in_order = [kept.get(row) for row in sharding.chunks_of(wanted.number)]
-        return packed(in_order, chunks_a_shard=sharding.chunks_a_shard)
+            chunks |= wanted.chunks_in(content)
+        lost = [row for row in wanted.rows if row not in chunks]
+        kept = {row: bytes(chunks[row]) for row in wanted.rows if row in chunks}
+        ordered = [kept.get(row) for row in wanted.sharding.chunks_of(wanted.number)]
+        return packed(ordered, chunks_a_shard=wanted.sharding.chunks_a_shard), lost
 
     def _put(self, planned: Sequence[Planned], objects: dict[str, Entry]) -> None:
         def put(each: Planned) -> None:
@@ -254,8 +276,21 @@ class WorkingCopy:
             )
 
     def _say(self, *, complete: bool, objects: Mapping[str, Entry]) -> None:
-        self._inventory = Inventory(str(self._bucket.url), identity_of(self.store), complete, objects)
-        self._bucket.write(INVENTORY, self._inventory.encoded())
+        """Put the inventory in the place of the one that this copy knows, and of no other: whoever has been taken for
+        dead meanwhile, and wakes up, changes nothing that anybody reads."""
+        job = "" if complete else self.state.job
+        inventory = Inventory(str(self._bucket.url), identity_of(self.store), complete, objects, job)
+        content = inventory.encoded()
+        version = self._bucket.claim(INVENTORY, content, over=None if self._found is None else self._found.version)
+        if version is None:
+            there = self._bucket.claimed(INVENTORY)  # ours, if only the answer was lost on its way
+            version = there[1] if there is not None and there[0] == content else None
+        if version is None:
+            raise self._other_writer()
+        self._found = _Found(inventory, version)
+
+    def _other_writer(self) -> BusyError:
+        return BusyError(f"Another extraction into {self._bucket.url} has begun meanwhile. Wait for it to end.")
 
     def _unchanged_sets(self) -> set[str]:
         """Feature sets that are made as they were when the copy was opened."""
@@ -288,10 +323,10 @@ class WorkingCopy:
         return content
 
     def _remove_others(self) -> None:
-        """Remove what belongs to no store: what the extraction needed, and what others have left."""
-        assert self._inventory is not None
-        kept = self._inventory.objects.keys() | {INVENTORY, WRITER}
-        if others := sorted(self._bucket.listed().keys() - kept):
+        """Remove what the store does not need any more: what the extraction did, and what others have left."""
+        assert self._found is not None
+        kept = self._found.inventory.objects.keys() | {INVENTORY, WRITER}
+        if others := sorted(filter(is_of_a_store, self._bucket.listed().keys() - kept)):
             self._bucket.remove(others)
 
 
@@ -311,6 +346,27 @@ class _Wanted:
     @property
     def num_bytes(self) -> int:
         return len(self.rows) * self.chunk_bytes + self.sharding.index_bytes
+
+    def chunks_in(self, content: memoryview) -> dict[int, memoryview]:
+        """Whole chunks in an object of its name, by row; none where it is damaged."""
+        try:
+            there = unpacked(content, self.sharding)
+        except ValueError:
+            return {}
+        rows = self.sharding.chunks_of(self.number)
+        return {
+            row: chunk
+            for row, chunk in zip(rows, there, strict=False)
+            if chunk is not None and len(chunk) == self.chunk_bytes and _is_whole(chunk)
+        }
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The inventory as it was found or put, and what its service knows this version of it by."""
+
+    inventory: Inventory
+    version: Version
 
 
 def scratch_path(url: BucketUrl) -> Path:
@@ -337,33 +393,34 @@ def open_working_copy(bucket: Bucket, folder: Path, *, index: Index) -> WorkingC
             )
         FeatureStore.create(folder, index=index)
         return WorkingCopy(bucket, folder, State.new({}, {}), None)
-    inventory = _inventory_in(bucket)
-    if inventory.complete:
+    found = _inventory_in(bucket)
+    if found is not None and found.inventory.complete:
         snapshot = Snapshot(bucket)
         folder.mkdir()
         snapshot.bring(folder)
         objects = {
             key: entry.model_copy(update={"e_tag": snapshot.held[key].e_tag})  # a copied bucket has its own
             for key, entry in snapshot.inventory.objects.items()
-            if key.startswith(FEATURES) and key in snapshot.shards and key in snapshot.held
+            if key.startswith(FEATURES) and key in snapshot.shards and snapshot.is_as_put(key)
         }
         chunks = {name: each.chunks_a_shard for name, each in snapshot.shardings.items() if name.startswith(FEATURES)}
-        return WorkingCopy(bucket, folder, State.new(objects, chunks), snapshot.inventory)
-    working = interrupted_copy(bucket, folder)
-    if working is None:
+        working = WorkingCopy(bucket, folder, State.new(objects, chunks), _Found(snapshot.inventory, found.version))
+        working.forget(working.lost())
+        return working
+    if (interrupted := interrupted_copy(bucket, folder)) is None:
         raise NotFoundError(
             f"The store at {bucket.url} is not complete: a mirror was begun and not ended. Run `weldcache mirror "
             f"FOLDER {bucket.url}` to go on with it."
         )
-    return working
+    return interrupted
 
 
 def interrupted_copy(bucket: Bucket, folder: Path) -> WorkingCopy | None:
     """As `open_working_copy`, of an extraction that was interrupted; None where none was."""
-    held = bucket.listed()
-    if STATE not in held or INVENTORY not in held or (inventory := _inventory_in(bucket)).complete:
+    found = _inventory_in(bucket)
+    if found is None or found.inventory.complete or STATE not in bucket.listed():
         return None
-    working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), inventory)
+    working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), found)
     working.take_in()
     return working
 
@@ -374,9 +431,8 @@ def join_working_copy(bucket: Bucket, folder: Path) -> WorkingCopy:
     Raises:
         StoreError: if nobody has, or it is damaged.
     """
-    state_held = bucket.listed().get(STATE)
     working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), _inventory_in(bucket))
-    working.is_begun, working.state_held = True, state_held
+    working.is_begun = True
     return working
 
 
@@ -386,17 +442,36 @@ def told_in(bucket: Bucket) -> JsonObject:
     Raises:
         StoreError: if what says it is damaged.
     """
-    found = bucket.claimed(JOB)
-    if found is None or _inventory_in(bucket).complete:
+    told, found = bucket.claimed(JOB), _inventory_in(bucket)
+    if told is None or found is None or found.inventory.complete:
         return {}
     try:
-        return dict(parse_json(found[0]))
+        return dict(parse_json(told[0]))
     except (ValueError, TypeError) as error:
         raise StoreError(f"{bucket.url}/{JOB} does not tell of an extraction ({error}).") from None
 
 
-def _inventory_in(bucket: Bucket) -> Inventory:
-    return parse_inventory(bytes(bucket.read(INVENTORY)), where=f"{bucket.url}/{INVENTORY}")
+def _inventory_in(bucket: Bucket) -> _Found | None:
+    there = bucket.claimed(INVENTORY)
+    return None if there is None else _Found(parse_inventory(there[0], where=f"{bucket.url}/{INVENTORY}"), there[1])
+
+
+def _parts_of(deliveries: Sequence[tuple[str, Delivery]]) -> dict[str, list[tuple[str, Entry]]]:
+    """What deliveries, each with the prefix of its names, have of objects: by the name of these, as they are called."""
+    parts: dict[str, list[tuple[str, Entry]]] = {}
+    for prefix, delivery in deliveries:
+        for key, entry in delivery.parts.items():
+            parts.setdefault(key, []).append((f"{prefix}/{key}", entry))
+    return parts
+
+
+def _rows_of(objects: Iterable["_Wanted"]) -> dict[str, set[int]]:
+    """The rows that objects hold, by feature set."""
+    rows: dict[str, set[int]] = {}
+    for each in objects:
+        feature_set = each.sharding.name.removeprefix(FEATURES).rpartition("/")[0]
+        rows.setdefault(feature_set, set()).update(each.rows)
+    return rows
 
 
 def _is_whole(chunk: memoryview) -> bool:

@@ -69,11 +69,12 @@ def _held(bucket: Bucket, name: str, *, doing: str, token: str, is_shared: bool)
     heart = threading.Thread(target=claim.beat, name="writer", daemon=True)
     heart.start()
     try:
-        yield claim.require
+        with bucket.guarded(claim.require):
+            yield claim.require
     finally:
         claim.ended.set()
         heart.join()
-        if not is_shared and not claim.lost:
+        if not is_shared and claim.is_held:
             bucket.remove([name])
 
 
@@ -88,10 +89,15 @@ class _Claim:
         self._doing = doing
         self._writer = Writer(owner=this_process(), token=token, is_shared=is_shared, beats=0)
         self._version: Version = {}
-        self._last = time.monotonic()
+        self._last = _now()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody else can have taken over by now."""
+        return not self.lost and _now() - self._last < GRACE_SECONDS - 3 * BEAT_SECONDS
 
     def require(self) -> None:
-        if self.lost or time.monotonic() - self._last > GRACE_SECONDS - 3 * BEAT_SECONDS:
+        if not self.is_held:
             raise BusyError(
                 f"{self._bucket.url} has another writer by now: this process could not reach it for "
                 f"{format_seconds(GRACE_SECONDS)}. Wait for the other one to end, and run the same command again."
@@ -116,7 +122,7 @@ class _Claim:
                 return
 
     def _claim(self, former: Version | None) -> bool:
-        content = self._writer.model_dump_json().encode()
+        asked, content = _now(), self._writer.model_dump_json().encode()
         version = self._bucket.claim(self._name, content, over=former)
         if version is None:
             # An answer may have been lost on the way, and the request have been sent twice.
@@ -124,7 +130,7 @@ class _Claim:
             version = found[1] if found is not None and found[0].token == self._writer.token else None
         if version is None:
             return False
-        self._version, self._last = version, time.monotonic()
+        self._version, self._last = version, asked  # since which others may count, however long the answer took
         return True
 
     def _taken_for_dead(self, writer: Writer, version: Version) -> Version:
@@ -153,6 +159,11 @@ class _Claim:
 
     def _busy(self, writer: Writer) -> BusyError:
         return BusyError(f"{self._bucket.url} is busy: {called(writer.owner)} {self._doing}. Wait for it to end.")
+
+
+def _now() -> float:
+    """Seconds of a clock that goes on while the machine sleeps: others do."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _writer_in(bucket: Bucket, name: str) -> tuple[Writer, Version] | None:

@@ -78,6 +78,13 @@ def test_who_was_replaced_knows_it_and_leaves_the_object_of_the_other(bucket: Bu
             while time.monotonic() < deadline:
                 require_alone()
                 time.sleep(0.01)
+        for change in (
+            lambda: bucket.write("a", b""),
+            lambda: bucket.create("a", b""),
+            lambda: bucket.remove([WRITER]),
+        ):
+            with pytest.raises(BusyError):
+                change()
     assert list(bucket.listed()) == [WRITER]
 
 
