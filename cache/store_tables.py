@@ -13,6 +13,7 @@ from ..tables import make_table
 from ..wording import count_of, first_of, format_size, listed, shortened, visible
 from .description import made_with_random_weights
 from .notes import Note, grouped
+from .provenance_tables import array_table, backbone_table, decoding_table, named_values
 from .splits import LEFT_OUT, Split
 from .splitting import torn_groups
 from .status import Status
@@ -21,7 +22,7 @@ from .targets import CLASS, DEFECT, LABEL, NORMAL, UNKNOWN
 
 _BAR_WIDTH = 30
 _NOTES_SHOWN, _FEW_NOTES = 10, 3
-_FINGERPRINT_SHOWN = 8
+_HASH_SHOWN = 8  # characters
 _CLASSES_SHOWN = 4
 _LIBRARIES = ("torch", "transformers", "numpy", "zarr")  # whose versions are worth a line
 
@@ -43,9 +44,9 @@ def store_tables(description: Mapping[str, Any], *, details: bool) -> Iterator[R
     yield from _torn(description)
     if description["feature_sets"]:
         yield _set_table(description["feature_sets"], num_rows=description["num_rows"])
-        yield _backbone_table({**description["feature_sets"], **description["constants"]})
-        yield _decoding_table({**description["feature_sets"], **description["constants"]})
-        yield _array_table(description["feature_sets"])
+        yield backbone_table({**description["feature_sets"], **description["constants"]})
+        yield decoding_table({**description["feature_sets"], **description["constants"]})
+        yield array_table(description["feature_sets"])
     yield from _health(description)
     if offsets := description["health"]["onset_offsets"]:
         yield _onset_table(offsets, noun=description["noun"])
@@ -104,7 +105,7 @@ def _made(description: Mapping[str, Any], *, details: bool) -> Iterator[Text]:
     if details:
         yield Text(f"with {', '.join(f'{name} {versions[name]}' for name in _LIBRARIES if name in versions)}")
     if details and description["batching"]:
-        yield Text(f"computed in groups: {_listed(description['batching'])}")
+        yield Text(f"computed in groups: {named_values(description['batching'])}")
     if description["random_backbones"]:
         manifest = {"features": description["feature_sets"], "constants": description["constants"]}
         random, trained = made_with_random_weights(manifest)
@@ -147,7 +148,7 @@ def split_tables(store: FeatureStore, splits: Sequence[Split]) -> Iterator[Rende
     index, labels = store.index, (("normal", NORMAL), ("defects", DEFECT), ("unknown", UNKNOWN))
     told = [(heading, label) for heading, label in labels if (index.labels[index.parts != LEFT_OUT] == label).any()]
     for split in splits:
-        title = f"split {split.name}, hash {split.hash_of(index.keys)[:_FINGERPRINT_SHOWN]}"
+        title = f"split {split.name}, hash {split.hash_of(index.keys)[:_HASH_SHOWN]}"
         headings = ["rows", "groups", *(heading for heading, _ in told)]
         table = make_table(title, left=["part"], right=headings, whole=True)
         for part, count in split.counts().items():
@@ -165,7 +166,7 @@ def _split_table(splits: Mapping[str, Any]) -> Table:
     table = make_table("splits", left=["split"], right=[*map(visible, parts), "hash"], whole=True)
     for name, entry in splits.items():
         counts = (_count(entry["rows"].get(part, 0)) for part in parts)
-        table.add_row(name, *counts, entry["hash"][:_FINGERPRINT_SHOWN])
+        table.add_row(name, *counts, entry["hash"][:_HASH_SHOWN])
     return table
 
 
@@ -184,61 +185,6 @@ def _set_table(feature_sets: Mapping[str, Any], *, num_rows: int) -> Table:
             _count(rows["unreadable"], style="red"),
             format_size(entry["bytes"]),
         )
-    return table
-
-
-def _backbone_table(entries: Mapping[str, Any]) -> Table:
-    table = make_table("made by", left=["set", "model", "block", "weights", "print"], whole=True)
-    for name, entry in entries.items():
-        backbone = entry["made_by"].get("backbone")
-        model, weights = Text("none", style="dim"), Text("")
-        if backbone:
-            model = Text(backbone.get("model", "unknown").rstrip("/").rpartition("/")[2])
-            weights = Text("random", style="yellow") if backbone.get("random_weights") else Text("trained")
-        block = str(entry["made_by"].get("block", ""))
-        table.add_row(name, model, block, weights, entry["fingerprint"][:_FINGERPRINT_SHOWN])
-    return table
-
-
-def _decoding_table(entries: Mapping[str, Any]) -> Table:
-    """How files are read; sets that read alike share a line."""
-    names_of: dict[str, list[str]] = {}
-    for name, entry in entries.items():
-        names_of.setdefault(_decoding(entry["made_by"].get("decoding", {})), []).append(name)
-    table = make_table("read from the files", left=["set", "how"], whole=True)
-    table.columns[1].no_wrap = False
-    for told, names in names_of.items():
-        table.add_row("\n".join(names), told)
-    return table
-
-
-def _decoding(decoding: Mapping[str, Any]) -> str:
-    # Lists of names, such as the sensors' channels, are long and in the JSON.
-    told = {key: value for key, value in decoding.items() if not _holds_text(value)}
-    return _listed(told) or "as it is"
-
-
-def _listed(entries: Mapping[str, Any]) -> str:
-    names = {key: key.removeprefix("num_").replace("_", " ") for key in entries}
-    return ", ".join(f"{names[key]} {_plain(value)}" for key, value in entries.items())
-
-
-def _holds_text(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(item, str) for item in value)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + " ".join(_plain(item) for item in value) + "]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _array_table(feature_sets: Mapping[str, Any]) -> Table:
-    table = make_table("arrays", left=["array", "shape of a row", "type"], right=["size"], whole=True)
-    for feature_set, entry in feature_sets.items():
-        for name, array in entry["arrays"].items():
-            shape = " x ".join(str(length) for length in array["shape"]) or "scalar"
-            table.add_row(f"{feature_set}/{name}", shape, array["dtype"], format_size(array["bytes"]))
     return table
 
 
