@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from ..atomic import scratch_folder
 from ..cache.buckets.bucket import Bucket
 from ..cache.buckets.inventory import EXTRACTION
-from ..cache.buckets.working_copy import (
-    WorkingCopy,
+from ..cache.buckets.opened_copy import (
     interrupted_copy,
     join_working_copy,
     open_working_copy,
     scratch_path,
     told_in,
 )
+from ..cache.buckets.working_copy import WorkingCopy
 from ..cache.buckets.writing import WRITER, done_by_one, written_by_one, written_together
 from ..cache.index import Index
 from ..configs.place import BucketUrl, StorePlace

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from ...documents import faults_told, parse_json, seal_holds, sealed
 from ...errors import StoreError
 from ..nodes import Text, Told
+from .bucket import Bucket, Version
 from .shards import metadata_key
 
 MIRROR = "mirror"  # the group
@@ -107,6 +108,24 @@ def parse_inventory(content: bytes, *, where: str) -> Inventory:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise StoreError(f"{where} is no inventory of a mirror, or damaged ({error}).") from None
     return Inventory(told.url, told.store, told.complete, told.objects, told.job)
+
+
+@dataclass(frozen=True)
+class FoundInventory:
+    """The inventory as it was found or put, and what its service knows this version of it by."""
+
+    inventory: Inventory
+    version: Version
+
+
+def found_inventory(bucket: Bucket) -> FoundInventory | None:
+    """The inventory in a bucket; None where there is none. Raises as `parse_inventory`."""
+    there = bucket.claimed(INVENTORY)
+    return (
+        None
+        if there is None
+        else FoundInventory(parse_inventory(there[0], where=f"{bucket.url}/{INVENTORY}"), there[1])
+    )
 
 
 def sha256_of(content: bytes | memoryview) -> str:

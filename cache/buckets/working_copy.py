@@ -13,33 +13,29 @@ else lies there is left over, and removed by who comes next.
 """
 
 import json
-import tempfile
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
-from ...configs.place import BucketUrl
-from ...documents import Json, fingerprint, parse_json
-from ...errors import BusyError, NotFoundError, OutputExistsError, StoreError
+from ...documents import Json
+from ...errors import BusyError, StoreError
 from ...progress import say
 from ...wording import count_of
-from ..chunk_files import CHECKSUM, checksum
-from ..contents import complete_rows, feature_arrays
-from ..index import Index
-from ..nodes import JsonObject, inside, read_array_metadata
+from ..contents import feature_arrays
+from ..nodes import inside, read_array_metadata
 from ..store import FeatureStore
-from .bucket import Bucket, Held, Listing, Version
+from .bucket import Bucket, Held, Listing
 from .deliveries import Delivery, deliver, deliveries_of, prefix_of, record_deliveries, what_of
-from .inventory import EXTRACTION, INVENTORY, JOB, STATE, Entry, Inventory, parse_inventory, sha256_of
-from .opened import Snapshot
-from .shards import FEATURES, Sharding, packed, shard_named, sharding_of, unpacked
-from .state import State, packed_state, unpack_state
+from .inventory import INVENTORY, JOB, STATE, Entry, FoundInventory, Inventory, found_inventory, sha256_of
+from .shards import FEATURES, Sharding, packed, shard_named, sharding_of
+from .state import State, packed_state
 from .threads import with_objects
 from .upload import Planned, identity_of, is_of_a_store, planned_objects
+from .wanted import Wanted, rows_of, wanted_objects
 from .writing import WRITER
 
 
@@ -50,7 +46,7 @@ class WorkingCopy:
         store: it itself; it is told of by the bucket's URL.
     """
 
-    def __init__(self, bucket: Bucket, folder: Path, state: State, found: "_Found | None") -> None:
+    def __init__(self, bucket: Bucket, folder: Path, state: State, found: FoundInventory | None) -> None:
         self.store = FeatureStore.open_copy(folder, of=bucket.url)
         self.state = state
         self._bucket = bucket
@@ -60,7 +56,7 @@ class WorkingCopy:
 
     def begin(self, told: Mapping[str, Json] | None = None) -> None:
         """Say in the bucket that the store is being written, as the working copy is now. `told` is what others who
-        are to work on it are told, see `told_in`.
+        are to work on it are told, see `opened_copy.told_in`.
 
         Raises:
             BusyError: if somebody else has begun to write to the bucket.
@@ -124,7 +120,9 @@ class WorkingCopy:
 
     def lost(self) -> Mapping[str, set[int]]:
         """Rows that are complete, and of which objects are none of those that are known."""
-        return _rows_of(each for key, each in self._wanted_objects().items() if key not in self.state.objects)
+        return rows_of(
+            each for key, each in wanted_objects(self.store, self.shardings).items() if key not in self.state.objects
+        )
 
     def _recorded(self, held: Listing) -> list[tuple[str, Delivery]]:
         """The deliveries of this job, once they are recorded in the working copy."""
@@ -136,10 +134,10 @@ class WorkingCopy:
 
     def _put_together(self, parts: Mapping[str, Sequence[tuple[str, Entry]]], held: Listing) -> Mapping[str, set[int]]:
         """Put together the objects that hold other rows than those that are complete; return rows that are lost."""
-        wanted, lost = self._wanted_objects(), list[_Wanted]()
+        wanted, lost = wanted_objects(self.store, self.shardings), list[Wanted]()
         wrong = {*parts, *self._wrong_objects(wanted, held), *(wanted.keys() - self.state.objects.keys())}
 
-        def put_together(each: _Wanted) -> None:
+        def put_together(each: Wanted) -> None:
             content, without = self._joined(each, parts.get(each.key, ()), held)
             if without:
                 lost.append(replace(each, rows=without))
@@ -150,7 +148,7 @@ class WorkingCopy:
         with_objects(put_together, [wanted[key] for key in wrong & wanted.keys()])
         for key in self.state.objects.keys() - wanted.keys():
             del self.state.objects[key]
-        return _rows_of(lost)
+        return rows_of(lost)
 
     def finish(self) -> None:
         """Make the store in the bucket what the working copy and what was delivered are, and let readers have it.
@@ -166,7 +164,7 @@ class WorkingCopy:
             self.begin()
         held = self._bucket.listed()
         # In this order: whoever has finished it already says so first, and then removes what was delivered.
-        self._found = found = _inventory_in(self._bucket)
+        self._found = found = found_inventory(self._bucket)
         if found is not None and found.inventory.complete:
             self._remove_others()
             return
@@ -214,23 +212,11 @@ class WorkingCopy:
         rest = [each for each in planned if not each.name.startswith(FEATURES) or not shard_named(each.name)]
         return (
             {each.name for each in planned} == self._found.inventory.objects.keys()
-            and not self._wrong_objects(self._wanted_objects(), held)
+            and not self._wrong_objects(wanted_objects(self.store, self.shardings), held)
             and all(self._unchanged(each, held) is not None for each in rest)
         )
 
-    def _wanted_objects(self) -> dict[str, "_Wanted"]:
-        """The objects of features that hold a complete row, by name."""
-        found, rows = {}, complete_rows(self.store)
-        for name, sharding in self.shardings.items():
-            chunk_bytes = read_array_metadata(inside(self.store.folder, name)).chunk_bytes
-            numbers = rows[name] // sharding.chunks_a_shard
-            starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-            for of_object in np.split(rows[name], starts[1:]) if len(starts) else []:
-                each = _Wanted(sharding, int(of_object[0]) // sharding.chunks_a_shard, of_object.tolist(), chunk_bytes)
-                found[each.key] = each
-        return found
-
-    def _wrong_objects(self, wanted: Mapping[str, "_Wanted"], held: Listing) -> set[str]:
+    def _wrong_objects(self, wanted: Mapping[str, Wanted], held: Listing) -> set[str]:
         """Objects that are there and are not those that are known to be, or hold other rows."""
         return {
             key
@@ -240,7 +226,7 @@ class WorkingCopy:
             or held.get(key) != Held(entry.size, entry.e_tag)
         }
 
-    def _joined(self, wanted: "_Wanted", parts: Sequence[tuple[str, Entry]], held: Listing) -> tuple[bytes, list[int]]:
+    def _joined(self, wanted: Wanted, parts: Sequence[tuple[str, Entry]], held: Listing) -> tuple[bytes, list[int]]:
         """The object with the chunks of exactly its complete rows, those that were delivered or else those there; and
         the rows of which there are none."""
         contents = [self._part(name, entry) for name, entry in parts]
@@ -287,7 +273,7 @@ class WorkingCopy:
             version = there[1] if there is not None and there[0] == content else None
         if version is None:
             raise self._other_writer()
-        self._found = _Found(inventory, version)
+        self._found = FoundInventory(inventory, version)
 
     def _other_writer(self) -> BusyError:
         return BusyError(f"Another extraction into {self._bucket.url} has begun meanwhile. Wait for it to end.")
@@ -330,132 +316,6 @@ class WorkingCopy:
             self._bucket.remove(others)
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """An object of features as it is to be: with the chunks of `rows`, each of so many bytes."""
-
-    sharding: Sharding
-    number: int
-    rows: list[int]
-    chunk_bytes: int
-
-    @property
-    def key(self) -> str:
-        return self.sharding.key(self.number)
-
-    @property
-    def num_bytes(self) -> int:
-        return len(self.rows) * self.chunk_bytes + self.sharding.index_bytes
-
-    def chunks_in(self, content: memoryview) -> dict[int, memoryview]:
-        """Whole chunks in an object of its name, by row; none where it is damaged."""
-        try:
-            there = unpacked(content, self.sharding)
-        except ValueError:
-            return {}
-        rows = self.sharding.chunks_of(self.number)
-        return {
-            row: chunk
-            for row, chunk in zip(rows, there, strict=False)
-            if chunk is not None and len(chunk) == self.chunk_bytes and _is_whole(chunk)
-        }
-
-
-@dataclass(frozen=True)
-class _Found:
-    """The inventory as it was found or put, and what its service knows this version of it by."""
-
-    inventory: Inventory
-    version: Version
-
-
-def scratch_path(url: BucketUrl) -> Path:
-    """Where working copies of a store in a bucket are made, each in a folder beside it: among the temporary files of
-    this machine."""
-    return Path(tempfile.gettempdir()) / f"weldcache-{fingerprint(str(url))[:8]}"
-
-
-def open_working_copy(bucket: Bucket, folder: Path, *, index: Index) -> WorkingCopy:
-    """The working copy, in the new `folder`, of the store in the bucket; of an empty one with the rows of `index` where
-    there is none yet. What an interrupted extraction has delivered is in it.
-
-    Raises:
-        NotFoundError: if a mirror was begun there, and is not complete.
-        OutputExistsError: if something else is there.
-        StoreError: if the store is damaged.
-    """
-    held = bucket.listed()
-    if INVENTORY not in held:
-        if foreign := [name for name in held if name != WRITER and not name.startswith(EXTRACTION)]:
-            raise OutputExistsError(
-                f"{bucket.url} holds {count_of(len(foreign), 'object')} that are no store's, such as {min(foreign)}. "
-                "Choose another prefix."
-            )
-        FeatureStore.create(folder, index=index)
-        return WorkingCopy(bucket, folder, State.new({}, {}), None)
-    found = _inventory_in(bucket)
-    if found is not None and found.inventory.complete:
-        snapshot = Snapshot(bucket)
-        folder.mkdir()
-        snapshot.bring(folder)
-        objects = {
-            key: entry.model_copy(update={"e_tag": snapshot.held[key].e_tag})  # a copied bucket has its own
-            for key, entry in snapshot.inventory.objects.items()
-            if key.startswith(FEATURES) and key in snapshot.shards and snapshot.is_as_put(key)
-        }
-        chunks = {name: each.chunks_a_shard for name, each in snapshot.shardings.items() if name.startswith(FEATURES)}
-        working = WorkingCopy(bucket, folder, State.new(objects, chunks), _Found(snapshot.inventory, found.version))
-        working.forget(working.lost())
-        return working
-    if (interrupted := interrupted_copy(bucket, folder)) is None:
-        raise NotFoundError(
-            f"The store at {bucket.url} is not complete: a mirror was begun and not ended. Run `weldcache mirror "
-            f"FOLDER {bucket.url}` to go on with it."
-        )
-    return interrupted
-
-
-def interrupted_copy(bucket: Bucket, folder: Path) -> WorkingCopy | None:
-    """As `open_working_copy`, of an extraction that was interrupted; None where none was."""
-    found = _inventory_in(bucket)
-    if found is None or found.inventory.complete or STATE not in bucket.listed():
-        return None
-    working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), found)
-    working.take_in()
-    return working
-
-
-def join_working_copy(bucket: Bucket, folder: Path) -> WorkingCopy:
-    """The working copy, in the new `folder`, that somebody else has prepared and begun with.
-
-    Raises:
-        StoreError: if nobody has, or it is damaged.
-    """
-    working = WorkingCopy(bucket, folder, unpack_state(bucket, folder), _inventory_in(bucket))
-    working.is_begun = True
-    return working
-
-
-def told_in(bucket: Bucket) -> JsonObject:
-    """What those who work on an extraction that has begun are told; nothing where there is none.
-
-    Raises:
-        StoreError: if what says it is damaged.
-    """
-    told, found = bucket.claimed(JOB), _inventory_in(bucket)
-    if told is None or found is None or found.inventory.complete:
-        return {}
-    try:
-        return dict(parse_json(told[0]))
-    except (ValueError, TypeError) as error:
-        raise StoreError(f"{bucket.url}/{JOB} does not tell of an extraction ({error}).") from None
-
-
-def _inventory_in(bucket: Bucket) -> _Found | None:
-    there = bucket.claimed(INVENTORY)
-    return None if there is None else _Found(parse_inventory(there[0], where=f"{bucket.url}/{INVENTORY}"), there[1])
-
-
 def _parts_of(deliveries: Sequence[tuple[str, Delivery]]) -> dict[str, list[tuple[str, Entry]]]:
     """What deliveries, each with the prefix of its names, have of objects: by the name of these, as they are called."""
     parts: dict[str, list[tuple[str, Entry]]] = {}
@@ -463,16 +323,3 @@ def _parts_of(deliveries: Sequence[tuple[str, Delivery]]) -> dict[str, list[tupl
         for key, entry in delivery.parts.items():
             parts.setdefault(key, []).append((f"{prefix}/{key}", entry))
     return parts
-
-
-def _rows_of(objects: Iterable["_Wanted"]) -> dict[str, set[int]]:
-    """The rows that objects hold, by feature set."""
-    rows: dict[str, set[int]] = {}
-    for each in objects:
-        feature_set = each.sharding.name.removeprefix(FEATURES).rpartition("/")[0]
-        rows.setdefault(feature_set, set()).update(each.rows)
-    return rows
-
-
-def _is_whole(chunk: memoryview) -> bool:
-    return checksum(bytes(chunk[: -CHECKSUM.size])) == chunk[-CHECKSUM.size :]

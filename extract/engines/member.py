@@ -19,7 +19,8 @@ import torch
 from ... import errors
 from ...atomic import joint_folder, scratch_folder, write_text
 from ...cache.buckets.bucket import Bucket
-from ...cache.buckets.working_copy import WorkingCopy, scratch_path
+from ...cache.buckets.opened_copy import scratch_path
+from ...cache.buckets.working_copy import WorkingCopy
 from ...cache.store import FeatureStore
 from ...configs.place import BucketUrl
 from ...errors import NotFoundError, WeldcacheError, refusal_of

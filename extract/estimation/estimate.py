@@ -13,7 +13,7 @@ from pathlib import Path
 from ...cache.arrays import FeatureSetSpec
 from ...cache.buckets.bucket import Bucket
 from ...cache.buckets.inventory import INVENTORY
-from ...cache.buckets.working_copy import scratch_path
+from ...cache.buckets.opened_copy import scratch_path
 from ...cache.splits import OFFICIAL, Split
 from ...cache.splitting import torn_groups
 from ...cache.store import FeatureStore

@@ -12,14 +12,14 @@ import pytest
 from weldcache.cache.buckets.bucket import Bucket
 from weldcache.cache.buckets.download import download
 from weldcache.cache.buckets.inventory import EXTRACTION, INVENTORY, STATE
-from weldcache.cache.buckets.upload import upload
-from weldcache.cache.buckets.working_copy import (
-    WorkingCopy,
+from weldcache.cache.buckets.opened_copy import (
     interrupted_copy,
     join_working_copy,
     open_working_copy,
     told_in,
 )
+from weldcache.cache.buckets.upload import upload
+from weldcache.cache.buckets.working_copy import WorkingCopy
 from weldcache.cache.index import Index
 from weldcache.cache.status import Status
 from weldcache.cache.store import FeatureStore
