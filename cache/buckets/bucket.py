@@ -130,6 +130,10 @@ class Bucket:
                 put = self._obstore.put(self._objects, name, content, mode=mode, use_multipart=False)
             except (self._obstore.exceptions.AlreadyExistsError, self._obstore.exceptions.PreconditionError):
                 return None
+            except FileNotFoundError:
+                if over is None:  # then the bucket is what is not there
+                    raise
+                return None  # as S3 refuses to put it over a version of what is gone
             return _told_version(put)
 
     def claimed(self, name: str) -> tuple[bytes, Version] | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pydantic import ValidationError
 
 from ...documents import parse_json
-from ...errors import BucketAccessError, BucketError, BusyError
+from ...errors import BusyError, WeldcacheError
 from ...owners import Owner, called, is_here, lives, this_process
 from ...progress import say
 from ...wording import format_seconds
@@ -116,8 +116,8 @@ class _Claim:
             self._writer = self._writer.model_copy(update={"beats": self._writer.beats + 1})
             try:
                 self.lost = not self._claim(self._version)
-            except (BucketError, BucketAccessError):
-                continue  # which may be over next time
+            except WeldcacheError:
+                continue  # which may be over next time, or else ends the claim in time
             if self.lost:
                 return
 

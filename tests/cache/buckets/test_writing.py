@@ -12,7 +12,7 @@ from weldcache import owners
 from weldcache.cache.buckets import writing
 from weldcache.cache.buckets.bucket import Bucket
 from weldcache.cache.buckets.writing import WRITER, written_by_one, written_together
-from weldcache.errors import BusyError
+from weldcache.errors import BusyError, StoreError
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +132,16 @@ def test_those_who_write_together_keep_others_out_also_when_the_first_has_ended(
     monkeypatch.setattr(writing, "GRACE_SECONDS", 0.2)
     with written_by_one(bucket):
         pass
+
+
+def test_what_is_gone_is_nobodys_and_cannot_be_claimed_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As S3 says it: with a 404, where others say that the version is another."""
+    version = bucket.claim("a", b"1", over=None)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise FileNotFoundError("404 Not Found")
+
+    monkeypatch.setattr("obstore.put", refuse)
+    assert bucket.claim("a", b"2", over=version) is None
+    with pytest.raises(StoreError):
+        bucket.claim("a", b"2", over=None)
