@@ -60,8 +60,8 @@ def extract(
     Several workers share a data set, on one machine or many, and the store ends up as if one had done it. One that is
     killed costs what it was at: another one goes on with it, or any later run.
     """
-    from ..configs.place import require_folder
-    from ..errors import WeldcacheError
+    from ..configs.place import BucketUrl
+    from ..errors import SettingsError, WeldcacheError
     from ..extract.engines.engine import Engine
     from ..extract.pipeline import extract as run_extract
     from ..extract.summary import describe_summary
@@ -72,7 +72,12 @@ def extract(
         config, overrides=overrides(settings, data_root=data, cache_path=cache, extract_device=device)
     )
     if status:
-        _show_status(require_folder(resolved.cache.path, what="tells how far an extraction is of"), as_json=as_json)
+        if isinstance(resolved.cache.path, BucketUrl):
+            raise SettingsError(
+                f"--status reads what workers write beside a store in a folder, and {resolved.cache.path} is in a "
+                "bucket. The command that hands out the spans, or each rank, tells how far it is."
+            )
+        _show_status(resolved.cache.path, as_json=as_json)
         return
     who = Engine(engine, workers, gpus, address)
     summary = run_extract(resolved, split=split, refresh=refresh, relabel=relabel, engine=who)

@@ -78,9 +78,11 @@ def test_what_only_a_folder_can_do_is_refused_with_what_to_do(
     project: Path, s3: Any, weldcache: Callable[..., Any]
 ) -> None:
     url = f"{s3.url}/nowhere"
-    for command in (["extract", "--status"], ["split", "mine"], ["verify", "--mend"], ["import", "a.h5"]):
+    for command in (["split", "mine"], ["verify", "--mend"], ["import", "a.h5"]):
         outcome = weldcache(*command, "--cache", url, folder=project)
         assert outcome.code == 2 and f"weldcache mirror FOLDER {url}" in outcome.err, outcome.err
+    outcome = weldcache("extract", "--status", "--cache", url, folder=project)
+    assert outcome.code == 2 and url in outcome.err and "each rank" in outcome.err
 
 
 def test_what_is_wrong_with_a_bucket_is_said(

@@ -39,8 +39,8 @@ def open_working_copy(bucket: Bucket, folder: Path, *, index: Index) -> WorkingC
     if INVENTORY not in held:
         if foreign := [name for name in held if name != WRITER and not name.startswith(EXTRACTION)]:
             raise OutputExistsError(
-                f"{bucket.url} holds {count_of(len(foreign), 'object')} that are no store's, such as {min(foreign)}. "
-                "Choose another prefix."
+                f"{bucket.url} holds {count_of(len(foreign), 'object')} of something else than a store, such as "
+                f"{min(foreign)}. Choose another prefix."
             )
         FeatureStore.create(folder, index=index)
         return WorkingCopy(bucket, folder, State.new({}, {}), None)

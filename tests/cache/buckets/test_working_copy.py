@@ -357,7 +357,7 @@ def test_what_is_something_else_is_left_alone(
     with pytest.raises(NotFoundError, match="a mirror was begun"):
         open_working_copy(bucket, tmp_path / "b", index=index)
     bucket.remove([INVENTORY])
-    with pytest.raises(OutputExistsError, match="no store's"):
+    with pytest.raises(OutputExistsError, match="something else than a store"):
         open_working_copy(bucket, tmp_path / "c", index=index)
 
 
