@@ -28,7 +28,7 @@ from ..documents import faults_told
 from ..errors import BucketAccessError, BucketError, BusyError, StoreError, WeldcacheError
 from ..progress import Progress
 from .engines.engine import EngineName, Place
-from .engines.joining import SETUP_SECONDS, Job, other_samples
+from .engines.joining import SETUP_SECONDS, SharedJob, other_samples
 from .engines.rank import work_as_rank
 from .engines.spans import SpanWorker, cut_spans
 from .group_runner import kept_interrupt
@@ -97,7 +97,7 @@ def extract_into_bucket_as_rank(
 
 def join_copy(
     bucket: Bucket, folder: Path, asked: Asked, *, engine: EngineName, workers: int, identity: str
-) -> tuple[WorkingCopy, Job]:
+) -> tuple[WorkingCopy, SharedJob]:
     """A working copy, in the new `folder`, for one of several workers of the extraction `identity`, and what it is: who
     comes first prepares it, and the others wait for him.
 
@@ -125,7 +125,7 @@ def join_copy(
     return join_working_copy(bucket, folder), job
 
 
-def job_in(bucket: Bucket) -> Job | None:
+def job_in(bucket: Bucket) -> SharedJob | None:
     """The extraction by several workers that goes on in a bucket, or was interrupted; None where there is none.
 
     Raises:
@@ -133,7 +133,7 @@ def job_in(bucket: Bucket) -> Job | None:
     """
     told = told_in(bucket)
     try:
-        return Job.model_validate(told) if told else None
+        return SharedJob.model_validate(told) if told else None
     except ValidationError as error:
         raise StoreError(f"{bucket.url} does not tell of an extraction ({faults_told(error)}).") from None
 

@@ -12,7 +12,7 @@ from ..progress import say
 from ..settings import Settings
 from ..wording import count_of, listed
 from .engines.engine import EngineName
-from .engines.joining import Job
+from .engines.joining import SharedJob
 from .engines.spans import cut_spans
 from .estimation.estimate import plan_and_estimate, require_disk_space
 from .estimation.told import describe
@@ -76,7 +76,7 @@ def prepare(store: FeatureStore, asked: Asked) -> tuple[Request, ExtractPlan]:
     return request, _plan(store, request, asked.settings)
 
 
-def prepare_job(asked: Asked, *, engine: EngineName, workers: int, identity: str) -> Job:
+def prepare_job(asked: Asked, *, engine: EngineName, workers: int, identity: str) -> SharedJob:
     """As `prepare`, for several workers, none of whom is at work yet; raises BusyError if the store is in use."""
     require_store(asked)
     with locked_folder(asked.folder):
@@ -94,9 +94,9 @@ def job_of(
     engine: EngineName,
     workers: int,
     identity: str,
-) -> Job:
+) -> SharedJob:
     """What is told of an extraction that was prepared, to all who work on it."""
-    return Job(
+    return SharedJob(
         identity=identity,
         listing=asked.listing,
         engine=engine,

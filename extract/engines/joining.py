@@ -40,7 +40,7 @@ _Text = Annotated[str, Field(max_length=300)]
 _Count = Annotated[int, Field(ge=0)]
 
 
-class Job(Told):
+class SharedJob(Told):
     """An extraction that several processes work on, as it was when the store was prepared for it; JSON.
 
     Attributes:
@@ -60,7 +60,7 @@ class Job(Told):
     started: float
 
 
-def read_job(store_path: Path) -> Job:
+def read_shared_job(store_path: Path) -> SharedJob:
     """What is being, or was last, worked on by several processes.
 
     Raises:
@@ -69,7 +69,7 @@ def read_job(store_path: Path) -> Job:
     """
     path = joint_folder(store_path) / JOB_FILE
     try:
-        return Job.model_validate(read_document(path))
+        return SharedJob.model_validate(read_document(path))
     except FileNotFoundError:
         raise NotFoundError(
             f"No extraction by several workers was begun at {store_path}. Begin one with `weldcache extract --workers "
@@ -82,8 +82,8 @@ def read_job(store_path: Path) -> Job:
 
 
 @contextmanager
-def joined(store_path: Path, *, identity: str, listing: str, prepare: Callable[[], Job] | None) -> Iterator[None]:
-    """Be one of those who write to a store, after one has prepared it; `identity` and `listing` are as in `Job`.
+def joined(store_path: Path, *, identity: str, listing: str, prepare: Callable[[], SharedJob] | None) -> Iterator[None]:
+    """Be one of those who write to a store, after one has prepared it; `identity` and `listing` are as in `SharedJob`.
 
     Without `prepare` somebody else must be at work.
 
@@ -140,7 +140,7 @@ def recording_lock(store_path: Path) -> Callable[[], Any]:
     return partial(_locked_file, joint_folder(store_path) / _RECORDS_LOCK)
 
 
-def _is_first(store_path: Path, writers: int, held: ExitStack, prepare: Callable[[], Job] | None) -> bool:
+def _is_first(store_path: Path, writers: int, held: ExitStack, prepare: Callable[[], SharedJob] | None) -> bool:
     """Prepare the store, with `writers` for oneself; False where its folder is in use, and the lock is given back."""
     if prepare is None:
         raise BusyError(f"Whoever was to write to {store_path} together with this process is not there any more.")
@@ -167,7 +167,7 @@ def _joins(store_path: Path, writers: int, held: ExitStack, identity: str, listi
     if not _try_lock(writers, LOCK_SH):
         return False
     try:
-        job = read_job(store_path)
+        job = read_shared_job(store_path)
     except NotFoundError:
         flock(writers, LOCK_UN)
         return False

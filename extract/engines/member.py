@@ -31,7 +31,7 @@ from ..pool.decode_process import WorkerTraceback
 from ..prepare import Asked, ask, prepare_job
 from ..summary import ExtractSummary, summarise
 from .engine import EngineName, Place, placed
-from .joining import joined, read_job
+from .joining import joined, read_shared_job
 from .marks import Marks
 from .spans import Span, SpanOutcome, SpanWorker
 
@@ -148,7 +148,7 @@ class Member:
         path, identity = asked.folder, order.identity
         job = partial(prepare_job, asked, engine=order.engine, workers=order.workers, identity=identity)
         stack.enter_context(joined(path, identity=identity, listing=asked.listing, prepare=job))
-        self._job = read_job(path)
+        self._job = read_shared_job(path)
         return FeatureStore.open(path)
 
     def _join_in_bucket(

@@ -12,7 +12,7 @@ from rich.text import Text
 from ...atomic import WRITERS_LOCK, is_locked, joint_folder
 from ...tables import literal, make_table
 from ...wording import count_of, format_seconds
-from .joining import Job, read_job
+from .joining import SharedJob, read_shared_job
 from .marks import BEAT_SECONDS, WorkerState, read_marks
 
 _SILENT_BEATS = 10  # without which a worker is said to be silent: network drives show files late
@@ -23,7 +23,7 @@ class ExtractionStatus:
     """An extraction as its workers told of it, at the time `now`; `runs`: whether any of them holds the store."""
 
     store_path: Path
-    job: Job
+    job: SharedJob
     workers: Sequence[WorkerState]
     runs: bool
     now: float
@@ -62,7 +62,7 @@ def extraction_status(store_path: Path) -> ExtractionStatus:
         NotFoundError: if there was none.
         StoreError: if what says it is damaged.
     """
-    job, lock = read_job(store_path), joint_folder(store_path) / WRITERS_LOCK
+    job, lock = read_shared_job(store_path), joint_folder(store_path) / WRITERS_LOCK
     return ExtractionStatus(store_path, job, read_marks(store_path), is_locked(lock), time.time())
 
 

@@ -11,9 +11,9 @@ import pytest
 from weldcache.atomic import is_locked, joint_folder, locked_folder, read_locked_folder
 from weldcache.errors import BusyError, NoLocksError
 from weldcache.extract.engines import joining
-from weldcache.extract.engines.joining import Job, held_rank, joined, read_job
+from weldcache.extract.engines.joining import SharedJob, held_rank, joined, read_shared_job
 
-JOB = Job(
+JOB = SharedJob(
     identity="ours",
     listing="same",
     engine="rank",
@@ -27,7 +27,7 @@ JOB = Job(
 
 
 def join(
-    store: Path, *, prepare: Callable[[], Job] | None, identity: str = "ours", listing: str = "same"
+    store: Path, *, prepare: Callable[[], SharedJob] | None, identity: str = "ours", listing: str = "same"
 ) -> AbstractContextManager[None]:
     return joined(store, identity=identity, listing=listing, prepare=prepare)
 
@@ -60,7 +60,7 @@ def test_while_ranks_write_nobody_else_does(store: Path) -> None:
 def test_ranks_wait_for_who_writes_alone_and_say_so(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "SETUP_SECONDS", 0.3)
 
-    def prepare() -> Job:
+    def prepare() -> SharedJob:
         with locked_folder(store):
             return JOB
 
@@ -71,7 +71,7 @@ def test_ranks_wait_for_who_writes_alone_and_say_so(store: Path, monkeypatch: py
     ):
         pass
     with join(store, prepare=prepare):
-        assert read_job(store) == JOB
+        assert read_shared_job(store) == JOB
     with (
         pytest.raises(BusyError, match="not there any more"),
         join(store, prepare=None),
@@ -84,7 +84,7 @@ def test_who_tries_to_be_the_first_while_the_first_lets_others_in_takes_nothing_
 ) -> None:
     attempts = []
 
-    def prepare() -> Job:
+    def prepare() -> SharedJob:
         attempts.append(store)
         with locked_folder(store):
             return JOB
@@ -105,7 +105,7 @@ def test_who_tries_to_be_the_first_while_the_first_lets_others_in_takes_nothing_
     monkeypatch.setattr(joining, "flock", flock_with_a_gap)
     with join(store, prepare=prepare):
         assert len(attempts) == 2
-        assert read_job(store) == JOB
+        assert read_shared_job(store) == JOB
         with join(store, prepare=prepare):
             assert len(attempts) == 2
 
@@ -127,7 +127,7 @@ def test_two_processes_are_not_the_same_rank(store: Path) -> None:
 
 
 def test_a_drive_without_locks_is_told_at_once(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepare() -> Job:
+    def prepare() -> SharedJob:
         with locked_folder(store):
             return JOB
 
