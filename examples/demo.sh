@@ -28,9 +28,9 @@ step synth synth "$folder" --size small --preset "$preset"
 cd "$folder"
 step extract extract --config match
 step match train --config match --run match --overwrite
-step eval eval --run match
+step eval eval match
 step film train --run causal_film --overwrite
-step eval eval --run causal_film
+step eval eval causal_film
 step compare compare match causal_film
 
 printf '\nWhere the time went:\n%s' "$times"

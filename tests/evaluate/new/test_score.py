@@ -125,7 +125,7 @@ def test_what_would_need_another_calibration_is_refused(weldcache: Run, parts: P
     command = ["score", str(table), "--run", "joined", "--set"]
     outcome = weldcache(*command, "evaluate.target_fpr=0.01", folder=parts)
     assert outcome.code == 2 and outcome.raw_out == ""
-    assert all(told in outcome.err for told in ("evaluate.target_fpr=0.01", "weldcache eval --run joined", "train"))
+    assert all(told in outcome.err for told in ("evaluate.target_fpr=0.01", "weldcache eval joined", "train"))
     assert weldcache(*command, "evaluate.media=none", folder=parts).code == 0  # which changes no score
     run = api.load_run("joined", settings=api.load_settings(folder=parts))
     with pytest.raises(SettingsError, match=r"evaluate\.target_fpr=0\.2"):

@@ -102,7 +102,7 @@ def test_the_commands_of_the_page_run(
             assert outcome.code in ((0, 1) if smaller else (0,)), outcome.err
             done.append(arguments[0])
     assert done == ["bench", "split", "bench", "recommend", "train", "recommend"]
-    document = json.loads((project / "runs/field/table_test.json").read_text())
+    document = json.loads((project / "runs/field/table_test_by_official_session_disjoint.json").read_text())
     assert [table["divided_by"] for table in document["leaderboards"]] == ["official", "session_disjoint"]
     for table in document["leaderboards"]:
         assert sum(variant["rank"] is not None for variant in table["variants"]) >= 6
