@@ -25,8 +25,8 @@ from ..records import TYPES
 from ..status import Status
 from ..store import FeatureStore
 from .bucket import Bucket
-from .inventory import EXTRACTION, Entry, sha256_of
-from .shards import Sharding
+from .inventory import EXTRACTION, Entry
+from .shards import FEATURES, Sharding
 from .threads import with_objects
 from .upload import packed_files
 
@@ -77,7 +77,7 @@ def deliver(
     for name, of_set in rows.items():
         complete = np.asarray(of_set, dtype=np.int64)[statuses[name] == Status.COMPLETE]
         for array in store.arrays(name):
-            sharding = shardings[f"features/{name}/{array}"]
+            sharding = shardings[f"{FEATURES}{name}/{array}"]
             numbers = complete // sharding.chunks_a_shard
             packing += [
                 (sharding, number, complete[numbers == number].tolist()) for number in np.unique(numbers).tolist()
@@ -92,8 +92,7 @@ def deliver(
         # Where one is already that no delivery tells of, whoever put it there may not have ended: it is left alone.
         whole = None if is_shared[sharding.name][number] else bucket.create(key, content)
         held = bucket.write(f"{prefix}/{key}", content) if whole is None else whole
-        entry = Entry(size=held.size, sha256=sha256_of(content), e_tag=held.e_tag)
-        (parts if whole is None else objects)[key] = entry
+        (parts if whole is None else objects)[key] = Entry.of(content, e_tag=held.e_tag)
 
     with_objects(put, packing)
     delivery = {

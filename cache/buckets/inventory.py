@@ -42,6 +42,11 @@ class Entry(Told):
     e_tag: Text | None
     traits: _Sha256 | None = None
 
+    @classmethod
+    def of(cls, content: bytes, *, e_tag: str | None) -> "Entry":
+        """That of an object with these bytes, as it was put."""
+        return cls(size=len(content), sha256=sha256_of(content), e_tag=e_tag)
+
     @property
     def content(self) -> tuple[int, str]:
         """By which two objects have the same bytes."""

@@ -143,7 +143,7 @@ class WorkingCopy:
                 lost.append(replace(each, rows=without))
                 return
             e_tag = self._bucket.write(each.key, content).e_tag
-            self.state.objects[each.key] = Entry(size=len(content), sha256=sha256_of(content), e_tag=e_tag)
+            self.state.objects[each.key] = Entry.of(content, e_tag=e_tag)
 
         with_objects(put_together, [wanted[key] for key in wrong & wanted.keys()])
         for key in self.state.objects.keys() - wanted.keys():
@@ -248,7 +248,7 @@ class WorkingCopy:
         def put(each: Planned) -> None:
             content = each.make()
             e_tag = self._bucket.write(each.name, content).e_tag
-            objects[each.name] = Entry(size=len(content), sha256=sha256_of(content), e_tag=e_tag)
+            objects[each.name] = Entry.of(content, e_tag=e_tag)
 
         with_objects(put, planned)
 

@@ -49,6 +49,12 @@ def killing_puts(monkeypatch: pytest.MonkeyPatch, bucket: Bucket, *, after: int)
         monkeypatch.setattr(bucket, method, dying(getattr(bucket, method)))
 
 
+def prepare(store: FeatureStore) -> None:
+    """Give an empty store what the filled one has beside its rows."""
+    store.add_constant("text/prompt", np.arange(1, 6, dtype=np.float32), made_by={})
+    store.add_feature_set(SPEC)
+
+
 def deliver(working: WorkingCopy, rows: Sequence[int]) -> None:
     """Make rows and deliver them; every fifth is absent. All others may come from somebody else."""
     write(working.store, [row for row in rows if row % 5])
@@ -66,8 +72,7 @@ def extract(bucket: Bucket, folder: Path, index: Index, *, spans: Sequence[Seque
     store = working.store
     store.follow(index)
     if SPEC.name not in store.feature_sets:
-        store.add_constant("text/prompt", np.arange(1, 6, dtype=np.float32), made_by={})
-        store.add_feature_set(SPEC)
+        prepare(store)
     missing = np.flatnonzero(store.status(SPEC.name) == Status.MISSING).tolist()
     todo = [[row for row in span if row in missing] for span in spans]
     if any(todo):
@@ -176,8 +181,7 @@ def test_what_lies_there_already_and_nobody_has_delivered_is_not_taken(
 ) -> None:
     """As a worker leaves it that was given up and goes on; what the others deliver takes its place."""
     first = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
-    first.store.add_constant("text/prompt", np.arange(1, 6, dtype=np.float32), made_by={})
-    first.store.add_feature_set(SPEC)
+    prepare(first.store)
     first.begin()
     name = f"features/{SPEC.name}/tokens/c.0.0.0"
     bucket.write(name, b"something else")
@@ -207,8 +211,7 @@ def test_workers_with_copies_of_their_own_deliver_what_one_makes(
     filled: FeatureStore, bucket: Bucket, make_index: Callable[..., Index], tmp_path: Path
 ) -> None:
     first = open_working_copy(bucket, tmp_path / "first", index=make_index(NUM_ROWS))
-    first.store.add_constant("text/prompt", np.arange(1, 6, dtype=np.float32), made_by={})
-    first.store.add_feature_set(SPEC)
+    prepare(first.store)
     first.begin({"said": "to all"})
     others = [join_working_copy(bucket, tmp_path / str(number)) for number in range(2)]
     assert told_in(bucket) == {"said": "to all"}
